@@ -1,0 +1,454 @@
+"""The SelfImprovementRun that a user writes: the one schema, from which the CRD is generated.
+
+Field docstrings are the descriptions that `kubectl explain` shows. Rules that span fields stand in `rules.py`, as data.
+Marked `MUTABLE` is what may change during a run (see `model.py`). Nothing here reads files or fills in what only a step can know.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from tpt_runtime.core.model import MUTABLE, Fraction, LongText, Model, ShortText, Uri
+
+API_VERSION = "tpt.dev/v1alpha1"
+KIND = "SelfImprovementRun"
+
+
+class PromptMode(StrEnum):
+    """How a prompt reaches the model."""
+
+    CHAT = "Chat"
+    COMPLETION = "Completion"
+
+
+class SamplingEngine(StrEnum):
+    """What generates samples."""
+
+    VLLM = "VLLM"
+    TRANSFORMERS = "Transformers"
+
+
+class VerifierType(StrEnum):
+    """How an answer is compared with the reference."""
+
+    MATH = "Math"
+    GSM8K_STRICT = "GSM8KStrict"
+
+
+class Keep(StrEnum):
+    """Which samples may become training examples."""
+
+    CORRECT = "Correct"
+    PARSEABLE = "Parseable"
+    RANDOM = "Random"
+
+
+class Deduplicate(StrEnum):
+    """When two samples of one prompt count as the same."""
+
+    NONE = "None"
+    TEXT = "Text"
+    EQUATIONS = "Equations"
+
+
+class TrainFrom(StrEnum):
+    """Which model a round fine-tunes."""
+
+    LAST = "Last"
+    BASE = "Base"
+
+
+class TrainData(StrEnum):
+    """Which rounds' examples a round trains on."""
+
+    LATEST = "Latest"
+    ACCUMULATED = "Accumulated"
+
+
+class TrainingEngine(StrEnum):
+    """What runs the optimizer."""
+
+    DEEPSPEED = "DeepSpeed"
+    TORCH = "Torch"
+
+
+class Method(StrEnum):
+    """Which weights are trained."""
+
+    FULL = "Full"
+    LORA = "LoRA"
+
+
+class Batching(StrEnum):
+    """How examples are put together into batches."""
+
+    LENGTH_GROUPED = "LengthGrouped"
+    PACKED = "Packed"
+    PADDED = "Padded"
+
+
+class Scheduler(StrEnum):
+    """How the learning rate falls after warm-up."""
+
+    COSINE = "Cosine"
+    LINEAR = "Linear"
+    CONSTANT = "Constant"
+
+
+class Precision(StrEnum):
+    """In what precision the forward and backward passes run; weights are kept and saved in fp32 either way."""
+
+    BF16 = "BF16"
+    FP32 = "FP32"
+
+
+class KeepCheckpoints(StrEnum):
+    """Which rounds' models stay on the storage when a run ends."""
+
+    BEST = "Best"
+    ALL = "All"
+
+
+class SecretRef(Model):
+    """A Secret in the run's namespace."""
+
+    name: ShortText
+    """Name of the Secret. On a laptop the same values come from the environment (HF_TOKEN, AWS_ACCESS_KEY_ID and so on)."""
+
+
+class ModelSource(Model):
+    """The base model."""
+
+    uri: Uri
+    """hf://ORG/NAME, s3://BUCKET/PREFIX, file:///PATH, or a path relative to the root of the storage."""
+    revision: ShortText | None = None
+    """Branch, tag or commit of an hf:// model; resolved once to a commit. Default: main."""
+    secret_ref: Annotated[SecretRef | None, MUTABLE] = None
+    """Secret with the token (key HF_TOKEN) or the S3 keys. Without it, ambient credentials are used."""
+
+
+class DataSource(Model):
+    """A data set: JSONL, JSON or Parquet, one question a row."""
+
+    uri: Uri
+    """hf://ORG/NAME, s3://BUCKET/KEY, file:///PATH, or a path relative to the root of the storage."""
+    revision: ShortText | None = None
+    """Branch, tag or commit of an hf:// data set. Default: main."""
+    config: ShortText | None = None
+    """Configuration (subset) of an hf:// data set."""
+    split: ShortText | None = None
+    """Split of an hf:// data set. Default: train for train, test for eval, validation for validation."""
+    prompt_field: ShortText = "question"
+    """Name of the field that holds the question."""
+    answer_field: ShortText = "answer"
+    """Name of the field that holds the reference answer, bare or as a solution that ends in `#### ANSWER`."""
+    secret_ref: Annotated[SecretRef | None, MUTABLE] = None
+    """Secret with the token (key HF_TOKEN) or the S3 keys."""
+
+
+class Validation(Model):
+    """What decides: the goal, early stopping and the best round are measured on it. Default: 5 % of the training set."""
+
+    fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the training set that is held out, chosen by the seed. Default: 0.05 unless `uri` is set."""
+    uri: Uri | None = None
+    """A data set of its own, instead of a share of the training set."""
+    revision: ShortText | None = None
+    """Branch, tag or commit of an hf:// data set. Default: main."""
+    config: ShortText | None = None
+    """Configuration (subset) of an hf:// data set."""
+    split: ShortText | None = None
+    """Split of an hf:// data set. Default: validation."""
+    prompt_field: ShortText | None = None
+    """Name of the field that holds the question. Default: the same as for train."""
+    answer_field: ShortText | None = None
+    """Name of the field that holds the reference answer. Default: the same as for train."""
+    secret_ref: Annotated[SecretRef | None, MUTABLE] = None
+    """Secret with the token (key HF_TOKEN) or the S3 keys."""
+
+
+class Prompt(Model):
+    """How a row becomes the text that the model sees."""
+
+    mode: PromptMode = PromptMode.CHAT
+    """Chat: the rendered text is the user's turn of the model's chat template. Completion: it is given as it is."""
+    system: LongText | None = None
+    """System message; Chat only."""
+    template: LongText | None = None
+    """Jinja template over the row's fields, such as `Q: {{ question }} A:`. Default: the prompt field as it is."""
+
+
+class Dataset(Model):
+    """The questions."""
+
+    train: DataSource
+    """What the model samples solutions for, and is trained on."""
+    validation: Validation = Validation()
+    """What decides about goal, early stopping and the best round."""
+    eval: DataSource | None = None
+    """Reported for every evaluated model, never used to decide."""
+    prompt: Prompt = Prompt()
+    """How a row becomes a prompt."""
+
+
+class Sampling(Model):
+    """Think: how solutions are sampled from the training set."""
+
+    engine: SamplingEngine = SamplingEngine.VLLM
+    """VLLM, or Transformers where vLLM cannot run (macOS); Transformers is far slower."""
+    samples_per_prompt: Annotated[int, Field(ge=1, le=1024)] = 10
+    """Solutions sampled for every training question in a round."""
+    temperature: Annotated[float, Field(ge=0, le=5)] = 0.8
+    """Softmax temperature; 0 is greedy, which allows one sample a prompt only."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus sampling: smallest set of tokens whose probability reaches this."""
+    top_k: Annotated[int, Field(ge=1, le=1000000)] | None = None
+    """Sample from this many most likely tokens only. Default: from all."""
+    max_tokens: Annotated[int, Field(ge=1, le=1048576)] = 1500
+    """New tokens a sample may have; one that reaches it is counted as truncated and never trained on."""
+    stop: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=8)] = []
+    """Strings that end a sample, besides the model's end-of-sequence tokens. They are not part of the solution."""
+    seed: Annotated[int, Field(ge=0, le=2147483647)] = 0
+    """Seed of the whole run: hold-out, every sample, selection and training order."""
+    shards: Annotated[int, Field(ge=1, le=1024), MUTABLE] = 1
+    """Parallel samplers; each owns an equal part of the prompts and its own GPUs."""
+    tensor_parallel_size: Annotated[int, Field(ge=1, le=64), MUTABLE] = 1
+    """GPUs that one sampler spreads the model over."""
+
+
+class Verifier(Model):
+    """How a solution is graded."""
+
+    type: VerifierType = VerifierType.MATH
+    """Math: final answers compared as numbers or expressions. GSM8KStrict: the regular expression of published figures."""
+    require_marker: bool = True
+    """Train only on answers that were marked (`####`, a box, "the answer is"); a bare last number still counts as correct."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 5.0
+    """Longest time one verdict may take; past it the sample counts as timed out."""
+
+
+class Pruning(Model):
+    """Prune: which samples become training examples."""
+
+    verifier: Verifier = Verifier()
+    """How a solution is graded."""
+    keep: Keep = Keep.CORRECT
+    """Correct, or one of two controls over the same prompts at the same size: Parseable (any answer), Random (anything that ended)."""
+    max_correct_per_prompt: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Examples kept of one question."""
+    deduplicate: Deduplicate = Deduplicate.TEXT
+    """Text: equal after white space is normalised. Equations: the same list of equations, as in RFT. None: keep repetitions."""
+    max_examples: Annotated[int, Field(ge=1, le=100000000)] = 2000
+    """Cap of a round's training set, chosen by a seeded shuffle."""
+    min_examples: Annotated[int, Field(ge=1, le=100000000)] = 32
+    """A round with fewer examples ends the run with TooFewExamples instead of training on next to nothing."""
+
+
+class Lora(Model):
+    """Low-rank adaptation; the adapter is merged in fp32 after each round."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Rank of the update matrices."""
+    alpha: Annotated[float, Field(gt=0, le=4096)] = 32.0
+    """Scale of the update, divided by the rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout on the adapter's input."""
+    target_modules: Annotated[list[ShortText], Field(max_length=64)] = []
+    """Names of the modules to adapt. Default: every linear layer but the head."""
+
+
+class DeepSpeed(Model):
+    """How DeepSpeed shards the model over the training processes."""
+
+    zero_stage: Annotated[int, Field(ge=0, le=3)] = 2
+    """0 replicates everything; 1 shards optimizer states, 2 gradients too, 3 weights too."""
+    offload_optimizer: bool = False
+    """Keep optimizer states in host memory."""
+
+
+class Training(Model):
+    """Train: supervised fine-tuning on what survived."""
+
+    engine: TrainingEngine = TrainingEngine.DEEPSPEED
+    """DeepSpeed, or Torch (plain training in one process, where DeepSpeed cannot run)."""
+    from_: Annotated[TrainFrom, Field(alias="from")] = TrainFrom.LAST
+    """Last: go on from the previous round's model. Base: start every round from the base model (STaR, ReST-EM)."""
+    data: TrainData = TrainData.LATEST
+    """Latest: this round's examples. Accumulated: those of all rounds so far, without repetitions."""
+    method: Method = Method.FULL
+    """Full fine-tuning, or LoRA."""
+    lora: Lora | None = None
+    """Settings of LoRA; only with method LoRA."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Peak learning rate. Default: 1e-6 for Full, 1e-4 for LoRA."""
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Passes over a round's examples."""
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 8
+    """Examples per optimizer step, over all processes."""
+    micro_batch_size: Annotated[int, Field(ge=1, le=65536), MUTABLE] = 1
+    """Examples that one process takes at once; times all processes it must divide batchSize."""
+    max_length: Annotated[int, Field(ge=2, le=1048576)] = 2048
+    """Longest example in tokens, prompt included; longer ones are dropped and counted, never cut."""
+    batching: Batching = Batching.LENGTH_GROUPED
+    """LengthGrouped: batches of like lengths in random order. Packed: several examples in one row (needs FlashAttention). Padded."""
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps in which the learning rate rises."""
+    scheduler: Scheduler = Scheduler.COSINE
+    """How the learning rate falls after warm-up."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """AdamW's decoupled weight decay."""
+    max_grad_norm: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Gradients are clipped to this norm."""
+    precision: Precision = Precision.BF16
+    """BF16 means autocast: weights, optimizer states and what is saved stay fp32. On a CPU without AMX choose FP32."""
+    checkpoint_every_seconds: Annotated[int, Field(ge=1, le=86400), MUTABLE] = 600
+    """A resumable checkpoint is written when this much time has passed since the last one."""
+    deepspeed: Annotated[DeepSpeed, MUTABLE] = DeepSpeed()
+    """How DeepSpeed shards the model."""
+    nodes: Annotated[int, Field(ge=1, le=256), MUTABLE] = 1
+    """Machines to train on. `tpt run` has one."""
+    processes_per_node: Annotated[int, Field(ge=1, le=64), MUTABLE] = 1
+    """Training processes on a machine, one a GPU."""
+    report_to: Annotated[list[ShortText], Field(max_length=8), MUTABLE] = []
+    """Experiment trackers that TRL supports, such as wandb, mlflow or tensorboard."""
+
+
+class Evaluation(Model):
+    """How a model is measured on validation and eval."""
+
+    samples_per_prompt: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Solutions sampled for every validation and evaluation question."""
+    temperature: Annotated[float, Field(ge=0, le=5)] = 0.7
+    """Softmax temperature of the evaluation."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus sampling of the evaluation."""
+    k: Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=1, max_length=4)] = [1]
+    """Which pass@k are reported."""
+    every_rounds: Annotated[int, Field(ge=1, le=64)] = 1
+    """Measure every so many rounds; the base and the last model always are."""
+
+
+class EarlyStopping(Model):
+    """When further rounds are not worth it."""
+
+    patience_rounds: Annotated[int, Field(ge=1, le=64)] = 1
+    """Stop after this many evaluated rounds in a row without improvement over the best."""
+    min_delta: Fraction = 0.0
+    """Gain over the best round, paired by question, that counts as an improvement if it is exceeded."""
+
+
+class Objective(Model):
+    """What the run is after, measured on validation."""
+
+    metric: Annotated[str, Field(pattern=r"^pass@[1-9][0-9]{0,3}$", max_length=9)] = "pass@1"
+    """The pass@k that decides; its k must be among evaluation.k."""
+    goal: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The run is complete once a model reaches this."""
+    early_stopping: EarlyStopping | None = None
+    """Stop when rounds no longer improve. Default: never."""
+
+
+class PersistentVolumeClaim(Model):
+    """A claim in the run's namespace."""
+
+    claim_name: ShortText
+    """Name of the claim."""
+
+
+class Storage(Model):
+    """Where artifacts live and what relative URIs count from. `tpt run` uses its work folder instead."""
+
+    persistent_volume_claim: PersistentVolumeClaim | None = None
+    """A claim; ReadWriteMany when steps run on several nodes."""
+    uri: Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$", max_length=1024)] | None = None
+    """An object store: s3://BUCKET/PREFIX."""
+    secret_ref: Annotated[SecretRef | None, MUTABLE] = None
+    """Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_ENDPOINT_URL). Without it, ambient credentials."""
+
+
+class FailurePolicy(Model):
+    """How much may go wrong."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=32)] = 3
+    """Failures of one step after which the run fails; evictions and preemptions do not count."""
+    step_deadline_seconds: Annotated[int, Field(ge=1, le=31536000)] | None = None
+    """Longest time that one attempt of a step may run."""
+    run_deadline_seconds: Annotated[int, Field(ge=1, le=31536000)] | None = None
+    """Longest time that the run may take from its start; time suspended counts."""
+    pending_deadline_seconds: Annotated[int, Field(ge=1, le=31536000)] | None = None
+    """Longest time that a step may wait for resources."""
+
+
+class Retention(Model):
+    """What stays on the storage."""
+
+    checkpoints: KeepCheckpoints = KeepCheckpoints.BEST
+    """Best keeps the models of the best and the last round. All keeps every round's."""
+
+
+class Spec(Model):
+    """What the user wants."""
+
+    suspend: Annotated[bool, MUTABLE] = False
+    """Pause: the step in progress is stopped, and goes on where it was once this is false again."""
+    max_rounds: Annotated[int, Field(ge=1, le=64), MUTABLE] = 4
+    """Rounds of think, prune and train. It may be raised at any time, even after completion, and never falls below the current round."""
+    objective: Annotated[Objective, MUTABLE] = Objective()
+    """What the run is after."""
+    model: ModelSource
+    """The base model."""
+    dataset: Dataset
+    """The questions."""
+    sampling: Sampling = Sampling()
+    """Think."""
+    pruning: Pruning = Pruning()
+    """Prune."""
+    training: Training = Training()
+    """Train."""
+    evaluation: Evaluation = Evaluation()
+    """How models are measured."""
+    storage: Storage
+    """Where artifacts live: a claim or an object store."""
+    failure_policy: Annotated[FailurePolicy, MUTABLE] = FailurePolicy()
+    """How much may go wrong."""
+    retention: Annotated[Retention, MUTABLE] = Retention()
+    """What stays on the storage."""
+
+
+class Metadata(Model):
+    """The part of Kubernetes' object metadata that is read here; the rest is passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+    """A DNS label of at most 63 characters."""
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] = "default"
+    """The namespace; `tpt run` needs none."""
+    uid: str = ""
+    """Set by the API server."""
+    generation: int = 1
+    """Counted up by the API server with every change of the spec."""
+    resource_version: str | None = None
+    """Set by the API server."""
+    deletion_timestamp: str | None = None
+    """Set once the resource is being deleted."""
+    labels: dict[str, str] = {}
+    """Labels."""
+    annotations: dict[str, str] = {}
+    """Annotations."""
+
+
+class Run(Model):
+    """One SelfImprovementRun, without its status (see `status.py`)."""
+
+    api_version: Literal["tpt.dev/v1alpha1"]
+    """tpt.dev/v1alpha1."""
+    kind: Literal["SelfImprovementRun"]
+    """SelfImprovementRun."""
+    metadata: Metadata
+    """Name and namespace."""
+    spec: Spec
+    """What the user wants."""
+    status: dict[str, Any] | None = None
+    """What came of it; read with `RunStatus`."""
