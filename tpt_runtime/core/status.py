@@ -199,7 +199,7 @@ class RunStatus(Model):
 
     phase: Annotated[str, Field(max_length=32)] | None = None
     """For display only: Pending, Running, Suspended, Complete or Failed."""
-    round_display: Annotated[str, Field(alias="round", max_length=16)] | None = None
+    round: Annotated[str, Field(max_length=16)] | None = None
     """For display only: `2/4`."""
     best_metric: Annotated[str, Field(max_length=64)] | None = None
     """For display only: the objective's value of the best model."""

@@ -1,0 +1,73 @@
+"""What a backend saw: the Jobs of one run, in words that hold for Kubernetes and for subprocesses alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from tpt_runtime.core.status import Progress, StepName
+
+
+class JobState(StrEnum):
+    """How far a Job is."""
+
+    PENDING = "pending"
+    """No pod of it has started yet."""
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class FailureKind(StrEnum):
+    """Why a Job failed."""
+
+    CONFIGURATION = "configuration"
+    """Exit code 64 to 78: another attempt cannot help."""
+    CRASH = "crash"
+    """Anything else that the step is to blame for; costs one attempt."""
+    DISRUPTION = "disruption"
+    """Eviction, preemption, drain, or a stop on request; costs nothing."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a Job ended badly."""
+
+    kind: FailureKind
+    message: str
+    """The step's own last words, or the container's reason in words (`out of memory (OOMKilled)`)."""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class ObservedJob:
+    """One attempt of one step, as it was seen."""
+
+    name: str
+    step: StepName
+    round: int
+    attempt: int
+    state: JobState
+    created: datetime
+    started: datetime | None = None
+    """When its first pod began to run; None while pending."""
+    finished: datetime | None = None
+    deleting: bool = False
+    """It was deleted, but it or a pod of it still exists: no other attempt of the step may start."""
+    failure: Failure | None = None
+    """Set when it failed."""
+    summaries: tuple[Mapping[str, Any] | None, ...] = ()
+    """When it succeeded: what each index wrote to its termination log, parsed; None where that is missing or no JSON object."""
+    blocked: str | None = None
+    """Why it cannot start, in the scheduler's words; None when nothing is known to stand in the way."""
+    progress: Progress | None = None
+    released: bool = False
+    """`ReleaseJob` was already carried out."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything seen of one run: its Jobs, live and finished, whatever their order."""
+
+    jobs: tuple[ObservedJob, ...] = ()
