@@ -1,0 +1,48 @@
+"""Live metrics of the step in progress, served with prometheus-client where TPT_METRICS_PORT asks for it.
+
+All are gauges without labels: a scrape is joined to its run by the pod that served it.
+"""
+
+from collections.abc import Mapping
+from typing import Self
+
+DESCRIPTIONS = {
+    "completed": "How far the step is, in its own unit",
+    "total": "Of how many",
+    "samples": "Samples generated so far",
+    "tokens": "Tokens generated or trained on so far",
+    "tokens_per_second": "Throughput of the last seconds",
+    "loss": "Training loss of the last logged optimizer step",
+    "optimizer_step": "Optimizer steps taken",
+}
+
+
+class LiveMetrics:
+    """The gauges `tpt_step_NAME`; without a port nothing is imported or served."""
+
+    def __init__(self, port: int | None) -> None:
+        """Serve on `port` once `serve` is called; None: never."""
+        self._port = port
+        self._gauges: dict[str, object] = {}
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read TPT_METRICS_PORT."""
+        port = environment.get("TPT_METRICS_PORT")
+        return cls(int(port) if port else None)
+
+    def serve(self) -> None:
+        """Start the HTTP server, if a port was asked for."""
+        if self._port is None:
+            return
+        from prometheus_client import Gauge, start_http_server
+
+        self._gauges = {name: Gauge(f"tpt_step_{name}", text) for name, text in DESCRIPTIONS.items()}
+        start_http_server(self._port)
+
+    def set(self, **figures: float) -> None:
+        """Set gauges by name (see `DESCRIPTIONS`); an unknown name is a `KeyError`, served or not."""
+        for name, value in figures.items():
+            DESCRIPTIONS[name]
+            if self._gauges:
+                self._gauges[name].set(value)  # type: ignore[attr-defined]
