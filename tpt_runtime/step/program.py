@@ -10,6 +10,7 @@ is flushed), anything else a crash. The environment says the rest, so that the s
     TPT_METRICS_PORT       serve live Prometheus metrics there
 """
 
+import errno
 import json
 import os
 import sys
@@ -20,6 +21,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from tpt_runtime.artifacts.files import storage_failure
 from tpt_runtime.core.commands import StepConfig
 from tpt_runtime.core.errors import EXIT_CRASH, ConfigurationError, Interrupted, TptError
 from tpt_runtime.core.status import SUMMARY_BYTES, Summary
@@ -39,13 +41,16 @@ def run_step(config_type: type[Config], work: Callable[[Config, Context], Summar
         with context:
             summary = work(_config(config_type), context)
             _hand_in(_summary_text(summary))
-            journal.event("done", summary=summary.wire())
+            journal.event("done", summary=summary.full_wire())
             return 0
     except Interrupted as error:
         journal.event("interrupted", message=str(error))
         return error.exit_code
     except TptError as error:
         return _failed(context, error, error.exit_code)
+    except OSError as error:
+        journal.event("traceback", text=traceback.format_exc())
+        return _failed(context, _storage_words(error), EXIT_CRASH)
     except Exception as error:  # the frame of the program: whatever it was is reported, never swallowed
         journal.event("traceback", text=traceback.format_exc())
         return _failed(context, error, EXIT_CRASH)
@@ -68,8 +73,15 @@ def _failed(context: Context, error: Exception, exit_code: int) -> int:
     return exit_code
 
 
+def _storage_words(error: OSError) -> Exception:
+    """Return `storage_failure` of a full or read-only storage, whatever library met it; other errors as they are."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return storage_failure(Path(str(error.filename or "the storage")), error)
+    return error
+
+
 def _summary_text(summary: Summary) -> str:
-    text = json.dumps(summary.wire(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(summary.full_wire(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     if len(text.encode()) > SUMMARY_BYTES:
         raise ValueError(f"the summary has {len(text.encode())} bytes, more than the {SUMMARY_BYTES} that Kubernetes keeps")
     return text
