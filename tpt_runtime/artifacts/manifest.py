@@ -1,6 +1,6 @@
 """The manifest of an artifact: written last, so its presence means that everything it lists is complete.
 
-A step first asks `finished()`: if a manifest of the same configuration is there, its summary is printed again and nothing is done.
+A step first asks `finished()`: if a manifest of the same configuration is there, its summary is printed and nothing is done.
 Readers call `verified()` before they use what another step wrote.
 """
 
@@ -47,7 +47,7 @@ def file_entry(path: Path) -> FileEntry:
         return FileEntry(size=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def write_manifest(
+def write_manifest(  # noqa: PLR0913 - the last three have defaults that all but one step take
     folder: Path,
     digest: str,
     *,
@@ -85,7 +85,9 @@ def read_manifest(folder: Path, name: str = MANIFEST) -> Manifest | None:
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as error:
-        raise ArtifactError(f"{path}: unreadable manifest ({error.errors()[0]['msg']}); delete {folder} to make it again") from error
+        raise ArtifactError(
+            f"{path}: unreadable manifest ({error.errors()[0]['msg']}); delete {folder} to make it again"
+        ) from error
 
 
 def finished(folder: Path, digest: str, name: str = MANIFEST) -> Manifest | None:
@@ -135,6 +137,4 @@ def _check_size(path: Path, entry: FileEntry) -> None:
     size = path.stat().st_size if path.is_file() else None
     if size != entry.size:
         state = "is missing" if size is None else f"has {size} bytes"
-        raise ArtifactError(
-            f"{path}: {state}, but its manifest says {entry.size} bytes; delete {path.parent} to make it again"
-        )
+        raise ArtifactError(f"{path}: {state}, but its manifest says {entry.size} bytes; delete {path.parent} to make it again")

@@ -180,7 +180,7 @@ class FinalizeConfig(StepConfig):
     path: str
     """Folder of the report."""
     rounds: list[dict[str, str]]
-    """Artifacts of each round from 0: folders by kind (sample, prune, train, model, evaluate, grade) where they were to be made."""
+    """Artifacts of each round from 0, made or not: folders by kind (sample, prune, train, model, evaluate, grade)."""
     best_round: int | None
     last_round: int
     retention: KeepCheckpoints
@@ -314,12 +314,10 @@ class Commands:
         self.paths = Paths(run.spec)
         self._where = {"run": run.metadata.name, "namespace": run.metadata.namespace, "storage": storage, "root": root}
 
-    def config(self, start: StartStep) -> StepConfig:
+    def config(self, start: StartStep) -> StepConfig:  # noqa: PLR0911 - one return for each step
         """Return the configuration of the step that the planner wants started."""
         number, attempt = start.round, start.attempt
         match start.step:
-            case StepName.PREPARE:
-                return self.prepare(attempt)
             case StepName.SAMPLE:
                 return self.sample(number, attempt, evaluate=start.evaluate)
             case StepName.PRUNE:
@@ -332,6 +330,8 @@ class Commands:
                 return self.grade(number, attempt, compare=start.compare)
             case StepName.FINALIZE:
                 return self.finalize(number, attempt, best_round=start.best_round, status=self.run.status or {})
+            case StepName.PREPARE:
+                return self.prepare(attempt)
 
     def prepare(self, attempt: int) -> PrepareConfig:
         """Return the configuration of prepare."""
@@ -393,9 +393,7 @@ class Commands:
             settings_note=fixed_settings(self.spec),
         )
 
-    def finalize(
-        self, last_round: int, attempt: int, *, best_round: int | None, status: dict[str, Any]
-    ) -> FinalizeConfig:
+    def finalize(self, last_round: int, attempt: int, *, best_round: int | None, status: dict[str, Any]) -> FinalizeConfig:
         """Return the configuration of finalize after `last_round`, the last round that made a model."""
         rounds = [self.paths.artifacts(number) for number in range(last_round + 2)]
         retention = self.spec.retention.checkpoints
@@ -415,9 +413,7 @@ class Commands:
     def _step(self, step: StepName, number: int, attempt: int) -> dict[str, Any]:
         return {**self._where, "step": step, "round": number, "attempt": attempt}
 
-    def _sample(
-        self, step: StepName, number: int, attempt: int, model: int, parts: list[SamplePart]
-    ) -> SampleConfig:
+    def _sample(self, step: StepName, number: int, attempt: int, model: int, parts: list[SamplePart]) -> SampleConfig:
         sampling = self.spec.sampling
         return SampleConfig(
             **self._step(step, number, attempt),

@@ -2,12 +2,12 @@
 
     prepare-DIGEST/     train.jsonl validation.jsonl eval.jsonl tokenizer/ [model/] manifest.json
     round-000/          the base model: evaluate-DIGEST/ grade-DIGEST/
-    round-001/          sample-DIGEST/ prune-DIGEST/ train-DIGEST/{model/, checkpoints/}, then evaluate-DIGEST/ grade-DIGEST/ of model 1
+    round-001/          sample-DIGEST/ prune-DIGEST/ train-DIGEST/{model/,checkpoints/}, and model 1's evaluate-DIGEST/ grade-DIGEST/
     report/             report.html report.json MODEL_CARD.md
 
-The evaluation of model n lies under round n, whoever carried it out: the closing evaluation, or the sample step of round n+1, which
-finds it there and does not repeat it. Folder names carry the digest of what they were made from, not the run's UID: a run whose
-status was lost finds its work again, and one whose settings differ never takes another's.
+The evaluation of model n lies under round n, whoever carried it out: the closing evaluation, or the sample step of round n+1,
+which finds it there and does not repeat it. Folder names carry the digest of what they were made from, not the run's
+UID: a run whose status was lost finds its work again, and one whose settings differ never takes another's.
 """
 
 from typing import Final

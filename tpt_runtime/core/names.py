@@ -21,8 +21,8 @@ def job_name(run: str, uid: str, number: int, step: StepName, attempt: int) -> s
 def prompt_seed(run_seed: int, number: int, purpose: str, prompt_id: str) -> int:
     """Return the 63-bit seed of all samples of one prompt in one round.
 
-    vLLM gives sample i of a request the seed + i, so neighbouring prompts must not get neighbouring seeds: hence a hash. It depends
-    on neither shards, order nor resume.
+    vLLM gives sample i of a request the seed + i, so neighbouring prompts must not get neighbouring seeds: hence a hash.
+    It depends on neither shards, order nor resume.
     """
     text = f"{run_seed}/{number}/{purpose}/{prompt_id}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -15,7 +15,7 @@ class PreparedPrompt(TypedDict):
     """One question, rendered and tokenized once for the whole run."""
 
     id: str
-    """First 16 hex digits of the SHA-256 of the rendered template as normalised for comparison: the same in every round and shard."""
+    """First 16 hex digits of the SHA-256 of the rendered template, normalised: the same in every round and shard."""
     question: str
     """The prompt field as it stood in the data, for people to read."""
     prompt: str

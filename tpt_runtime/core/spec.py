@@ -234,7 +234,7 @@ class Pruning(Model):
     verifier: Verifier = Verifier()
     """How a solution is graded."""
     keep: Keep = Keep.CORRECT
-    """Correct, or one of two controls over the same prompts at the same size: Parseable (any answer), Random (anything that ended)."""
+    """Correct, or a control over the same prompts at the same size: Parseable (any answer), Random (anything that ended)."""
     max_correct_per_prompt: Annotated[int, Field(ge=1, le=1024)] = 1
     """Examples kept of one question."""
     deduplicate: Deduplicate = Deduplicate.TEXT
@@ -291,7 +291,7 @@ class Training(Model):
     max_length: Annotated[int, Field(ge=2, le=1048576)] = 2048
     """Longest example in tokens, prompt included; longer ones are dropped and counted, never cut."""
     batching: Batching = Batching.LENGTH_GROUPED
-    """LengthGrouped: batches of like lengths in random order. Packed: several examples in one row (needs FlashAttention). Padded."""
+    """LengthGrouped: batches of like lengths in random order. Packed: several examples a row (needs FlashAttention). Padded."""
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps in which the learning rate rises."""
     scheduler: Scheduler = Scheduler.COSINE
@@ -393,7 +393,7 @@ class Spec(Model):
     suspend: Annotated[bool, MUTABLE] = False
     """Pause: the step in progress is stopped, and goes on where it was once this is false again."""
     max_rounds: Annotated[int, Field(ge=1, le=64), MUTABLE] = 4
-    """Rounds of think, prune and train. It may be raised at any time, even after completion, and never falls below the current round."""
+    """Rounds of think, prune and train. It may be raised at any time, even after completion; never below the current round."""
     objective: Annotated[Objective, MUTABLE] = Objective()
     """What the run is after."""
     model: ModelSource

@@ -270,7 +270,7 @@ class PruneOutcome(StrEnum):
 
 
 class PruneSummary(Summary):
-    """Of prune or grade. `metrics` and `comparison` are of the evaluated model, `samples` and `examples` of the new training set."""
+    """Of prune or grade. `metrics` and `comparison` are of the evaluated model, the rest of the new training set."""
 
     step: StepName = StepName.PRUNE
     outcome: PruneOutcome

@@ -88,9 +88,7 @@ class Context:
         self.metrics.serve()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Give the signals back."""
         self._closed.set()
         for number, handler in self._before.items():

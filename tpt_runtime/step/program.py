@@ -1,8 +1,9 @@
 """The frame of a step program: `python -m tpt_runtime.STEP CONFIG`, CONFIG being one JSON object.
 
-It reads the configuration, runs the step, writes the summary (or the error) as one JSON object to the file that TPT_TERMINATION_LOG
-names (in a pod /dev/termination-log), and exits: 0 done, 64 to 78 the user has to mend something, 143 stopped on request (progress
-is flushed), anything else a crash. The environment says the rest, so that the same argument serves on a laptop and in a pod:
+It reads the configuration, runs the step, writes the summary (or the error) as one JSON object to the file that
+TPT_TERMINATION_LOG names (in a pod /dev/termination-log), and exits: 0 done, 64 to 78 the user has to mend something, 143 stopped
+on request (progress is flushed), anything else a crash. The environment says the rest, so that the same argument serves on a
+laptop and in a pod:
 
     JOB_COMPLETION_INDEX   which shard or node this process is (default 0)
     TPT_TERMINATION_LOG    where the summary goes
@@ -51,7 +52,7 @@ def run_step(config_type: type[Config], work: Callable[[Config, Context], Summar
     except OSError as error:
         journal.event("traceback", text=traceback.format_exc())
         return _failed(context, _storage_words(error), EXIT_CRASH)
-    except Exception as error:  # the frame of the program: whatever it was is reported, never swallowed
+    except Exception as error:  # noqa: BLE001 - the frame of the program: whatever it was is reported, never swallowed
         journal.event("traceback", text=traceback.format_exc())
         return _failed(context, error, EXIT_CRASH)
 

@@ -1,0 +1,115 @@
+"""Which questions a run works on: checked rows, the seeded hold-out, and training prompts that must go.
+
+Pure: rows come in, questions and counts come out. Overlap is exact after normalisation.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tpt_runtime.core.errors import ConfigurationError
+from tpt_runtime.prepare.render import Renderer, prompt_id
+from tpt_runtime.prepare.tables import Row
+
+SHOWN_PROBLEMS = 5
+DEFAULT_FRACTION = 0.05
+
+
+@dataclass(frozen=True)
+class Question:
+    """One usable row."""
+
+    id: str
+    place: str
+    question: str
+    """The prompt field."""
+    text: str
+    """The rendered template, before the chat template."""
+    reference: str
+
+
+@dataclass(frozen=True)
+class Fields:
+    """How the rows of one data set are read."""
+
+    shown: str
+    """The data set, as errors call it: `spec.dataset.train (data/train.jsonl)`."""
+    prompt_field: str
+    answer_field: str
+
+
+def read_questions(
+    rows: Iterable[Row], fields: Fields, renderer: Renderer, check_reference: Callable[[str], str | None]
+) -> tuple[list[Question], int]:
+    """Return the questions of a data set in order, each once, and how many rows repeated an earlier one.
+
+    Raises:
+        ConfigurationError: no rows; or rows that lack a field, have an unusable reference answer, or repeat a question with
+            another answer: the first five are named, and how many there are.
+    """
+    found: dict[str, Question] = {}
+    problems: list[str] = []
+    repeated = 0
+    for row in rows:
+        question = _question(row, fields, renderer, check_reference)
+        if isinstance(question, str):
+            problems.append(question)
+            continue
+        earlier = found.setdefault(question.id, question)
+        if earlier is not question:
+            repeated += 1
+            if earlier.reference != question.reference:
+                problems.append(f"{question.place}: repeats the question of {earlier.place} with another answer")
+    _refuse(problems, fields)
+    if not found:
+        raise ConfigurationError(f"{fields.shown}: no rows; at least one question is needed")
+    return list(found.values()), repeated
+
+
+def _question(row: Row, fields: Fields, renderer: Renderer, check_reference: Callable[[str], str | None]) -> Question | str:
+    for field, what in ((fields.prompt_field, "promptField"), (fields.answer_field, "answerField")):
+        if row.fields.get(field) is None:
+            present = ", ".join(map(str, row.fields)) or "no fields"
+            return f"{row.place}: no field {field!r} ({what}); the row has {present}"
+    question, reference = str(row.fields[fields.prompt_field]), str(row.fields[fields.answer_field])
+    if not question.strip():
+        return f"{row.place}: the field {fields.prompt_field!r} is empty"
+    if unusable := check_reference(reference):
+        return f"{row.place}: field {fields.answer_field!r}: {unusable}"
+    text = renderer.user_text(row.fields)
+    return Question(prompt_id(text), row.place, question, text, reference)
+
+
+def _refuse(problems: list[str], fields: Fields) -> None:
+    if problems:
+        shown = "\n".join(f"  {problem}" for problem in problems[:SHOWN_PROBLEMS])
+        more = f"\n  and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
+        rows = "1 row" if len(problems) == 1 else f"{len(problems)} rows"
+        raise ConfigurationError(f"{fields.shown}: {rows} cannot be used:\n{shown}{more}")
+
+
+def hold_out(questions: list[Question], fraction: float, seed: int) -> tuple[list[Question], list[Question]]:
+    """Return (kept, held out): about `fraction` of the questions, at least one, chosen by seed and id, whatever their order.
+
+    Raises:
+        ConfigurationError: nothing would be left to train on.
+    """
+    count = max(1, round(fraction * len(questions)))
+    if count >= len(questions):
+        raise ConfigurationError(
+            f"spec.dataset.validation.fraction: {fraction} of {len(questions)} training questions leaves none to train on; give "
+            "more questions, a smaller fraction, or a validation set of its own"
+        )
+    chosen = {q.id for q in sorted(questions, key=lambda q: _lot(seed, q.id))[:count]}
+    kept = [question for question in questions if question.id not in chosen]
+    return kept, [question for question in questions if question.id in chosen]
+
+
+def _lot(seed: int, identity: str) -> str:
+    return hashlib.sha256(f"{seed}/validation/{identity}".encode()).hexdigest()
+
+
+def without(questions: list[Question], others: Iterable[Question]) -> list[Question]:
+    """Return the questions that do not stand among `others`."""
+    taken = {question.id for question in others}
+    return [question for question in questions if question.id not in taken]

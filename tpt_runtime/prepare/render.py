@@ -1,0 +1,114 @@
+"""How a row of data becomes the text and the token ids that the model sees: once, here, for the whole run.
+
+Sampling and training both start from these ids, so they cannot disagree about a token.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, UndefinedError
+from jinja2.sandbox import SandboxedEnvironment
+
+from tpt_runtime.core.errors import ConfigurationError
+from tpt_runtime.core.spec import Prompt, PromptMode
+
+
+class Tokenizer(Protocol):
+    """The part of a Hugging Face tokenizer that rendering needs."""
+
+    chat_template: Any
+    eos_token_id: int | None
+
+    def apply_chat_template(self, conversation: list[dict[str, str]], **options: Any) -> Any:
+        """Render a conversation."""
+
+    def __call__(self, text: list[str], **options: Any) -> Any:
+        """Tokenize texts."""
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """Renders rows by one `Prompt`."""
+
+    prompt: Prompt
+    prompt_field: str
+    template: Template | None
+
+    @classmethod
+    def of(cls, prompt: Prompt, prompt_field: str) -> "Renderer":
+        """Compile the template.
+
+        Raises:
+            ConfigurationError: it is no Jinja template.
+        """
+        if prompt.template is None:
+            return cls(prompt, prompt_field, None)
+        environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+        try:
+            return cls(prompt, prompt_field, environment.from_string(prompt.template))
+        except TemplateSyntaxError as error:
+            raise ConfigurationError(
+                f"spec.dataset.prompt.template: no Jinja template, line {error.lineno}: {error.message}"
+            ) from error
+
+    def user_text(self, row: Mapping[str, Any]) -> str:
+        """Return the row's text before the chat template.
+
+        Raises:
+            ConfigurationError: the template asks for a field that the row does not have, or fails on it.
+        """
+        if self.template is None:
+            return str(row[self.prompt_field])
+        try:
+            return self.template.render(**row)
+        except UndefinedError as error:
+            fields = ", ".join(sorted(map(str, row)))
+            raise ConfigurationError(f"spec.dataset.prompt.template: {error.message}; the row has the fields {fields}") from error
+        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            raise ConfigurationError(f"spec.dataset.prompt.template: failed on a row: {error}") from error
+
+    def model_text(self, tokenizer: Tokenizer, text: str) -> str:
+        """Return what the model sees: `text` itself in Completion mode, else as the user's turn of the chat template."""
+        if self.prompt.mode is PromptMode.COMPLETION:
+            return text
+        if not tokenizer.chat_template:
+            raise ConfigurationError(
+                "spec.dataset.prompt.mode: Chat, but the model's tokenizer has no chat template; set it to Completion, or take "
+                "the instruction-tuned model"
+            )
+        system = [{"role": "system", "content": self.prompt.system}] if self.prompt.system else []
+        turns = [*system, {"role": "user", "content": text}]
+        return str(_chat(tokenizer, turns))
+
+    def token_ids(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of model texts; a completion gets the tokenizer's special tokens, but no EOS at its end."""
+        completion = self.prompt.mode is PromptMode.COMPLETION
+        rows = tokenizer(list(texts), add_special_tokens=completion, return_attention_mask=False)["input_ids"]
+        return [_without_end(list(ids), tokenizer.eos_token_id) if completion else list(ids) for ids in rows]
+
+
+def _chat(tokenizer: Tokenizer, turns: list[dict[str, str]]) -> Any:
+    try:
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:  # such as a template without a system role
+        raise ConfigurationError(
+            f"spec.dataset.prompt: the model's chat template refused it: {error}; a model without a system role needs "
+            "its text in template instead of system"
+        ) from error
+
+
+def _without_end(ids: list[int], end: int | None) -> list[int]:
+    return ids[:-1] if len(ids) > 1 and ids[-1] == end else ids
+
+
+def normalised(text: str) -> str:
+    """Return `text` as it is compared: NFKC, case folded, white space collapsed."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def prompt_id(text: str) -> str:
+    """Return the id of a prompt: two texts have the same one if they are equal once normalised."""
+    return hashlib.sha256(normalised(text).encode()).hexdigest()[:16]
