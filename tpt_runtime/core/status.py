@@ -145,7 +145,7 @@ class RoundStatus(Model):
     """0 for the base model, then 1, 2 and so on."""
     model: Annotated[str, Field(max_length=512)] | None = None
     """Where this round's model lies, relative to the run's folder on the storage (round 0: the base model)."""
-    metrics: Annotated[list[Metric], Field(max_length=24)] = []
+    metrics: Annotated[list[Metric], Field(max_length=40)] = []
     """Figures of this round's model."""
     samples: SampleCounts | None = None
     """Samples of the training set that this round drew, by verdict."""
