@@ -1,0 +1,46 @@
+# Every target sets itself up: `python3 -m tpt_runtime.setup` is quick when there is nothing to do.
+PYTHON ?= python3
+WORKERS ?= 2
+BIN := .venv/bin
+# Tests and checks need no model hub; a look-up would be a mistake, and fails at once.
+OFFLINE := HF_HUB_OFFLINE=1
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test check verify generate soak
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quickstart: ## Set everything up, then watch a small model improve on its own traces
+	@$(PYTHON) -m tpt_runtime.setup
+	@$(BIN)/tpt quickstart
+
+test: ## Set everything up, then run all tests: the fast ones in parallel, those with real engines one by one
+	@$(PYTHON) -m tpt_runtime.setup
+	@fast=0; engine=0; \
+	$(OFFLINE) $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not engine" --durations=5 || fast=$$?; \
+	$(OFFLINE) $(BIN)/pytest -m engine --durations=10 || engine=$$?; \
+	if [ $$fast -eq 0 ] && [ $$engine -eq 0 ]; then echo "make test: all passed"; \
+	else echo "make test: FAILED (pytest's exit codes: fast tests $$fast, engine tests $$engine)"; exit 1; fi
+
+check: ## Lint, check the format, the types, the layers, and that what is generated is current
+	@$(PYTHON) -m tpt_runtime.setup --profile dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory verify
+
+verify: ## Fail if anything that is generated differs from what would be generated now
+	@$(PYTHON) -m tpt_runtime.setup --profile dev
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(BIN)/tpt crd --output "$$fresh" && \
+	if diff -r crds "$$fresh"; then echo "make verify: crds/ is current"; \
+	else echo "make verify: crds/ differs from the models; run: make generate"; exit 1; fi
+
+generate: ## Write what is generated from the models: crds/
+	@$(PYTHON) -m tpt_runtime.setup --profile dev
+	@$(BIN)/tpt crd --output crds
+
+soak: ## Run the planner's simulation with 100,000 examples
+	@$(PYTHON) -m tpt_runtime.setup
+	TPT_SOAK=1 $(BIN)/pytest tests/core -k simulation
