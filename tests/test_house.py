@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 CODE = ("tpt_runtime", "tests", "benchmarks", "operator")
 MOST_LINES = 400
 PLACES = {
-    "a home folder": r"(?<![\w.])/(home|Users)/[a-z]\w*|(?<![\w.])/root/",
-    "a work folder": r"(?<![\w.}>])/work/",
+    "a home folder": r"(?<![\w.])/(home|Users)/[a-z]\w*|(?<![\w.])/[r]oot/",
+    "a work folder": r"(?<![\w.}>])/[w]ork/",
     "a package mirror on disk": r"file:///(opt|srv|mnt)/",
     "a private address": r"\b(10\.\d{1,3}|192\.168|172\.(1[6-9]|2\d|3[01]))\.\d{1,3}\.\d{1,3}\b",
     "a private host": r"https?://[\w.-]+\.(internal|corp|lan|intranet)\b",
