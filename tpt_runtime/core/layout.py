@@ -20,6 +20,7 @@ TRAINING_SET: Final = "train.jsonl"
 HELD_OUT: Final = "validation.jsonl"
 PRUNE_REPORT: Final = "report.json"
 TRACES: Final = "traces.jsonl"
+GRADES: Final = "grades.jsonl"
 
 
 def prepare_dir(digest: str) -> str:

@@ -17,7 +17,7 @@ from tpt_runtime.prepare.questions import DEFAULT_FRACTION, Fields, Question, ho
 from tpt_runtime.prepare.render import Renderer, Tokenizer
 from tpt_runtime.prepare.sources import Sources, data_sources
 from tpt_runtime.step.context import Context
-from tpt_runtime.verify import verifier
+from tpt_runtime.verify.protocol import verifier
 
 BASE_MODEL_FILES = "model.json"
 """Size and SHA-256 of every file of the base model: which model this run really began with."""

@@ -1,0 +1,107 @@
+"""A double of the hub's HTTP API: enough of it for the client libraries to resolve a revision, list files and download them."""
+
+import hashlib
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass
+class Hub:
+    """Repositories by `models/ORG/NAME` or `datasets/ORG/NAME`, each a folder of files."""
+
+    repositories: dict[str, dict[str, bytes]]
+    gated: set[str] = field(default_factory=set)
+    token: str | None = None
+    """If set, requests without it are refused."""
+    requests: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def start(self) -> ThreadingHTTPServer:
+        """Serve on a free port of the loopback interface."""
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_: Any) -> None:
+                """Be quiet."""
+
+            def do_GET(self) -> None:
+                hub.answer(self)
+
+            def do_HEAD(self) -> None:
+                hub.answer(self)
+
+            def do_POST(self) -> None:
+                hub.answer(self)
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer one request."""
+        path = unquote(urlparse(request.path).path)
+        self.requests.append(f"{request.command} {path}")
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
+            _reply(
+                request, 401, {"error": "Invalid credentials"}, {"X-Error-Message": "Invalid credentials in Authorization header"}
+            )
+        elif found := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+))?", path):
+            self._api(request, found.groups(), body)
+        elif found := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+            self._file(request, "datasets" if found[1] else "models", found[2], found[4])
+        else:
+            _reply(request, 404, {"error": "Not found"})
+
+    def _api(self, request: BaseHTTPRequestHandler, parts: tuple[Any, ...], body: bytes) -> None:
+        kind, name, what, revision = parts
+        files = self.repositories.get(f"{kind}/{name}")
+        if files is None:
+            _reply(request, 404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+        elif revision not in (None, "main", COMMIT):
+            _reply(request, 404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
+        elif what == "tree":
+            _reply(request, 200, [_entry(path, data) for path, data in files.items()])
+        elif what == "paths-info":
+            wanted = json.loads(body)["paths"]
+            _reply(request, 200, [_entry(path, files[path]) for path in wanted if path in files])
+        else:
+            siblings = [{"rfilename": path} for path in files]
+            _reply(request, 200, {"id": name, "sha": COMMIT, "siblings": siblings, "private": False, "tags": [], "downloads": 0})
+
+    def _file(self, request: BaseHTTPRequestHandler, kind: str, name: str, path: str) -> None:
+        repository = f"{kind}/{name}"
+        data = self.repositories.get(repository, {}).get(path)
+        if repository in self.gated:
+            _reply(request, 403, {"error": "gated"}, {"X-Error-Code": "GatedRepo"})
+        elif data is None:
+            _reply(request, 404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
+        else:
+            headers = {"ETag": f'"{_oid(data)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+            _reply(request, 200, data, headers)
+
+
+def _oid(data: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _entry(path: str, data: bytes) -> dict[str, Any]:
+    return {"type": "file", "path": path, "size": len(data), "oid": _oid(data)}
+
+
+def _reply(request: BaseHTTPRequestHandler, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    request.send_response(status)
+    for name, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
+        request.send_header(name, value)
+    request.end_headers()
+    if request.command != "HEAD":
+        request.wfile.write(data)
