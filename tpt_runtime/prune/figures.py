@@ -1,7 +1,7 @@
 """What grades say of a model: pass@k with intervals, format, length, and the difference to another model.
 
-One figure alone fools its reader: on public traces of this method most of a round's gain under the strict regular expression
-was format. So each set is reported under the run's verifier, under GSM8KStrict where its references allow, and with its format rate.
+One figure alone fools its reader: on public traces of this method most of the gain under the strict regular expression was format.
+So each set is reported under the run's verifier, under GSM8KStrict where its references allow, and with its format rate.
 """
 
 from collections import Counter
@@ -93,7 +93,8 @@ def difficulty(share: float) -> str:
     """Return the bucket of a prompt that the model gets right in `share` of its samples."""
     if share in (0.0, 1.0):
         return DIFFICULTIES[0] if share == 0 else DIFFICULTIES[-1]
-    return next(name for limit, name in zip((0.25, 0.5, 0.75, 1.0), DIFFICULTIES[1:], strict=False) if share <= limit)
+    limits = zip((0.25, 0.5, 0.75, 1.0), DIFFICULTIES[1:5], strict=True)
+    return next(name for limit, name in limits if share <= limit)
 
 
 def compare(mine: Mapping[str, tuple[int, int]], other: Mapping[str, tuple[int, int]], k: int, number: int) -> Comparison | None:

@@ -1,0 +1,111 @@
+"""Which samples are kept, policy by policy."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tpt_runtime.core.spec import Deduplicate, Keep, Pruning
+from tpt_runtime.core.verdict import Verdict
+from tpt_runtime.prune.selection import Candidate, Fate, likeness, select
+
+R, W, U, T = Verdict.CORRECT, Verdict.WRONG, Verdict.UNPARSEABLE, Verdict.TRUNCATED
+
+
+def prompt(*verdicts: Verdict, marked: bool = True, alike: bool = False) -> list[Candidate]:
+    return [Candidate(i, v, marked, "same" if alike else str(i)) for i, v in enumerate(verdicts)]
+
+
+def fates(candidates: list[Candidate], **pruning: object) -> list[Fate]:
+    selection = select([("p", candidates)], Pruning(**({"min_examples": 1} | pruning)), seed=0, number=1)
+    return [selection.fates["p", index] for index in range(len(candidates))]
+
+
+def test_the_first_correct_sample_of_a_prompt_is_kept() -> None:
+    assert fates(prompt(W, R, R, U, T)) == [Fate.NOT_CORRECT, Fate.KEPT, Fate.ENOUGH, Fate.NO_ANSWER, Fate.NOT_ENDED]
+
+
+def test_as_many_correct_samples_are_kept_as_the_policy_allows() -> None:
+    assert fates(prompt(R, R, R), max_correct_per_prompt=2) == [Fate.KEPT, Fate.KEPT, Fate.ENOUGH]
+
+
+def test_a_repeated_text_is_kept_once() -> None:
+    assert fates(prompt(R, R, alike=True), max_correct_per_prompt=2) == [Fate.KEPT, Fate.REPEATED]
+
+
+def test_a_right_answer_without_a_marker_is_not_trained_on_unless_allowed() -> None:
+    assert fates(prompt(R, marked=False)) == [Fate.UNMARKED]
+    assert fates(prompt(R, marked=False), verifier={"requireMarker": False}) == [Fate.KEPT]
+
+
+@pytest.mark.parametrize("keep", list(Keep))
+def test_a_truncated_trace_is_never_kept(keep: Keep) -> None:
+    assert fates(prompt(T, R, T), keep=keep).count(Fate.NOT_ENDED) == 2
+
+
+def test_a_control_never_keeps_anything_of_a_prompt_without_a_correct_sample() -> None:
+    for keep in (Keep.PARSEABLE, Keep.RANDOM):
+        assert Fate.KEPT not in fates(prompt(W, W, U), keep=keep)
+
+
+def test_the_parseable_control_takes_wrong_answers_but_none_without_an_answer() -> None:
+    found = [
+        fates([Candidate(0, R, True, "a"), Candidate(1, W, True, "b"), Candidate(2, U, False, f"{n}")], keep=Keep.PARSEABLE)
+        for n in range(1)
+    ]
+    assert found[0][2] is Fate.NO_ANSWER
+    assert sorted(found[0][:2]) == sorted([Fate.KEPT, Fate.NOT_DRAWN])
+
+
+def test_over_many_prompts_the_controls_do_keep_wrong_ones() -> None:
+    prompts = [(str(n), prompt(R, W, W, U)) for n in range(200)]
+    for keep, allowed in ((Keep.PARSEABLE, {R, W}), (Keep.RANDOM, {R, W, U})):
+        selection = select(prompts, Pruning(keep=keep), seed=0, number=1)
+        kept = [prompt(R, W, W, U)[index].verdict for _, index in selection.kept]
+        assert set(kept) == allowed
+        assert len(kept) == 200, "the control has the size that Correct would have"
+
+
+def test_the_cap_takes_a_seeded_lot_and_says_what_it_left() -> None:
+    prompts = [(f"{n:03d}", prompt(R)) for n in range(100)]
+    first, again, other = (select(prompts, Pruning(max_examples=40), seed=seed, number=1) for seed in (0, 0, 1))
+    assert first.kept == again.kept
+    assert first.kept != other.kept
+    assert len(first.kept) == 40
+    assert list(first.fates.values()).count(Fate.CAPPED) == 60
+    assert first.kept != sorted(first.kept), "the training order is shuffled"
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([R, W, U, T]), min_size=1, max_size=8), min_size=1, max_size=12),
+    st.sampled_from(list(Keep)),
+    st.integers(1, 4),
+    st.randoms(use_true_random=False),
+)
+def test_selection_is_the_same_in_any_order_and_every_sample_has_a_fate(rows, keep, most, random) -> None:
+    prompts = [(f"p{n}", prompt(*verdicts)) for n, verdicts in enumerate(rows)]
+    pruning = Pruning(keep=keep, max_correct_per_prompt=most)
+    selection = select(prompts, pruning, seed=3, number=2)
+    shuffled = list(prompts)
+    random.shuffle(shuffled)
+    assert select(shuffled, pruning, seed=3, number=2).kept == selection.kept
+    assert len(selection.fates) == sum(map(len, rows))
+    for name, candidates in prompts:
+        kept = [c for c in candidates if selection.fates[name, c.index] is Fate.KEPT]
+        assert len(kept) == min(most, sum(c.verdict is R for c in candidates))
+        assert all(c.verdict is R for c in kept) or keep is not Keep.CORRECT
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "how", "alike"),
+    [
+        ("2 + 6 = 8 .\n#### 8", "2 + 6 = 8 . #### 8", Deduplicate.TEXT, True),
+        ("2 + 6 = 8", "2 + 6 = 9", Deduplicate.TEXT, False),
+        ("First 2 + 6 = 8, so 8.", "She has 2+6=8 hats.", Deduplicate.EQUATIONS, True),
+        ("2 + 6 = 8. 8 + 1 = 9.", "8 + 1 = 9. 2 + 6 = 8.", Deduplicate.EQUATIONS, False),
+        ("It costs $3 * 4 = $12.", "3*4=12 is it.", Deduplicate.EQUATIONS, False),
+        ("no sums here", "none here either", Deduplicate.EQUATIONS, False),
+        ("same", "same", Deduplicate.NONE, False),
+    ],
+)
+def test_likeness(one: str, other: str, how: Deduplicate, alike: bool) -> None:
+    assert (likeness(one, how, 0) == likeness(other, how, 1)) is alike
