@@ -145,3 +145,9 @@ def test_no_file_names_a_place_on_one_machine(place: str):
 )
 def test_the_search_finds_what_it_looks_for(place: str, text: str):
     assert re.search(PLACES[place], text)
+
+
+def test_every_target_of_the_makefile_says_what_it_is_for():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (declared,) = re.findall(r"^\.PHONY: (.+)$", text, re.MULTILINE)
+    assert set(re.findall(r"^(\w+):.* ## \S", text, re.MULTILINE)) == set(declared.split())
