@@ -1,0 +1,1 @@
+"""`tpt run`: the planner's backend of subprocesses on one machine."""
