@@ -1,0 +1,90 @@
+"""Collects what a report shows from the artifacts of a run; an artifact that was not made is left out, a broken one is an error."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tpt_runtime.artifacts.files import read_rows
+from tpt_runtime.artifacts.manifest import read_manifest
+from tpt_runtime.core import layout
+from tpt_runtime.core.commands import FinalizeConfig
+from tpt_runtime.core.model import fixed_settings
+from tpt_runtime.core.spec import Spec
+from tpt_runtime.core.status import Metric, PruneSummary, RunStatus, TrainSummary
+from tpt_runtime.finalize.changes import changes
+from tpt_runtime.report.record import RoundRecord, RunRecord, Trace
+
+TRACES_SHOWN = 8
+"""Traces of each set and verdict that the page shows; more lie in the rounds' traces.jsonl."""
+
+
+def gather(config: FinalizeConfig) -> RunRecord:
+    """Return the record of the run that `config` describes."""
+    root = Path(config.root)
+    spec = Spec.model_validate(config.spec)
+    seconds = _seconds(config.status)
+    rounds = [_round(root, number, config.rounds, seconds.get(number, {})) for number in range(len(config.rounds))]
+    while len(rounds) > 1 and rounds[-1] == RoundRecord(round=len(rounds) - 1):
+        rounds.pop()
+    record = RunRecord(
+        run=config.run,
+        namespace=config.namespace,
+        metric=spec.objective.metric,
+        rounds=rounds,
+        best_round=config.best_round,
+        settings=fixed_settings(spec),
+        traces=_traces(root, config.rounds),
+    )
+    return record.model_copy(update=changes(root, config) if config.best_round else {})
+
+
+def _round(root: Path, number: int, folders: list[dict[str, str]], seconds: dict[str, float]) -> RoundRecord:
+    """Return round `number`: its model's figures, and the samples that it was trained on."""
+    mine = folders[number]
+    metrics: list[Metric] = []
+    selected: dict[str, Any] = {}
+    if trained := _summary(root, mine.get("train")):
+        metrics += TrainSummary.from_wire(trained).metrics
+    if graded := _summary(root, mine["grade"]):
+        metrics = PruneSummary.from_wire(graded).metrics + metrics
+    if chosen := _summary(root, mine.get("prune")):
+        summary = PruneSummary.from_wire(chosen)
+        report = json.loads((root / mine["prune"] / layout.PRUNE_REPORT).read_bytes())
+        selected = {"samples": summary.samples, "examples": summary.examples, "fates": report["fates"]}
+        selected["difficulty"] = report["sets"]["train"]["difficulty"]
+    return RoundRecord(round=number, metrics=metrics, seconds=seconds, **selected)
+
+
+def _summary(root: Path, folder: str | None) -> dict[str, Any] | None:
+    manifest = read_manifest(root / folder) if folder else None
+    return manifest.summary if manifest else None
+
+
+def _seconds(status: dict[str, Any]) -> dict[int, dict[str, float]]:
+    """Return wall time by round and step, from the status."""
+    times: dict[int, dict[str, float]] = {}
+    for entry in RunStatus.from_wire(status).rounds if status else []:
+        for step in entry.steps:
+            if step.start_time and step.completion_time:
+                duration = (step.completion_time - step.start_time).total_seconds()
+                times.setdefault(entry.round, {})[step.name.value] = duration
+    return times
+
+
+def _traces(root: Path, rounds: list[dict[str, str]]) -> list[Trace]:
+    shown: dict[tuple[int, str, str], list[Trace]] = {}
+    for number, folders in enumerate(rounds):
+        for kind in ("grade", "prune"):
+            folder = root / folders[kind] if kind in folders else None
+            if folder is None or read_manifest(folder) is None:
+                continue
+            for row in read_rows(folder / layout.TRACES):
+                found = shown.setdefault((number, row["set"], row["verdict"]), [])
+                if len(found) < TRACES_SHOWN:
+                    found.append(_trace(number, row))
+    return [trace for found in shown.values() for trace in found]
+
+
+def _trace(number: int, row: dict[str, Any]) -> Trace:
+    fields = ("set", "question", "reference", "solution", "verdict", "kept")
+    return Trace(round=number, **{name: row[name] for name in fields if name in row})

@@ -1,0 +1,47 @@
+"""The finalize step. It writes the same folder each time a run ends; one of another ending is replaced."""
+
+from pathlib import Path
+
+from tpt_runtime.artifacts.files import fresh_folder, partial_folder, publish_folder, write_atomic, write_json
+from tpt_runtime.artifacts.manifest import read_manifest, write_manifest
+from tpt_runtime.core.commands import FinalizeConfig
+from tpt_runtime.core.status import FinalizeSummary
+from tpt_runtime.finalize.gather import gather
+from tpt_runtime.finalize.retention import keep_models
+from tpt_runtime.report.card import card
+from tpt_runtime.report.page import page
+from tpt_runtime.report.record import RunRecord
+from tpt_runtime.step.context import Context
+
+PAGE = "report.html"
+RECORD = "report.json"
+CARD = "MODEL_CARD.md"
+
+
+def finalize(config: FinalizeConfig, context: Context) -> FinalizeSummary:
+    """Carry out `config`: write the report, then apply retention."""
+    final = Path(config.root) / config.path
+    manifest = read_manifest(final)
+    if manifest is not None and manifest.digest == config.digest:
+        context.note("already finalized")
+        return FinalizeSummary.from_wire(manifest.summary)
+    context.phase("report")
+    folder = fresh_folder(partial_folder(final, config.attempt))
+    write_report(gather(config), folder)
+    context.check()
+    context.phase("retention")
+    kept, removed = keep_models(config, context)
+    summary = FinalizeSummary(digest=config.digest, kept=kept, removed=removed, seconds=context.finish_phases())
+    write_manifest(folder, config.digest, summary=summary.full_wire())
+    publish_folder(folder, final)
+    return summary
+
+
+def write_report(record: RunRecord, folder: Path) -> None:
+    """Write page, record and model card into `folder`."""
+    import vl_convert
+
+    javascript = vl_convert.javascript_bundle()
+    write_json(folder / RECORD, record.full_wire())
+    write_atomic(folder / CARD, card(record).encode())
+    write_atomic(folder / PAGE, page(record, javascript).encode())

@@ -1,0 +1,106 @@
+"""The report of a run as one HTML file that opens with no network: plots, tables, and traces to read.
+
+Everything that a model wrote is escaped: a trace is data, never markup.
+"""
+
+import json
+from html import escape
+
+from tpt_runtime.report.charts import COLUMNS, charts, round_cells
+from tpt_runtime.report.record import Change, RunRecord, Trace
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #212529 }
+table { border-collapse: collapse; margin: 1rem 0 }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid #dee2e6; text-align: left }
+tr.best td { font-weight: 600; background: #ebfbee }
+figure { display: inline-block; margin: 1rem 2rem 1rem 0; vertical-align: top }
+figcaption { font-weight: 600 } pre { white-space: pre-wrap; background: #f8f9fa; padding: .5rem; margin: .3rem 0 }
+details { margin: .4rem 0 } .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem } .muted { color: #868e96 }
+"""
+
+DRAW = """
+for (const [id, spec] of Object.entries(JSON.parse(document.getElementById("specs").textContent)))
+  vegaEmbed("#" + id, spec, {actions: false, renderer: "svg"});
+"""
+
+
+def page(record: RunRecord, javascript: str) -> str:
+    """Return the page; `javascript` is the bundle that defines `vegaEmbed`."""
+    drawn = charts(record)
+    figures = "".join(
+        f'<figure><figcaption>{escape(title)}</figcaption><div id="chart{number}"></div></figure>'
+        for number, title in enumerate(drawn)
+    )
+    specs = {f"chart{number}": spec for number, spec in enumerate(drawn.values())}
+    body = "\n".join([_head(record), _rounds(record), figures, _changes(record), _traces(record), _settings(record)])
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(record.run)}</title>'
+        f"<style>{STYLE}</style></head><body>\n{body}\n"
+        f'<script id="specs" type="application/json">{_inert(specs)}</script>\n'
+        f"<script>{javascript}</script>\n<script>{DRAW}</script>\n</body></html>\n"
+    )
+
+
+def _inert(value: object) -> str:
+    """Return JSON that cannot end the script element that it stands in."""
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
+
+
+def _head(record: RunRecord) -> str:
+    best = "no model was measured"
+    if record.best_round is not None:
+        metric = record.rounds[record.best_round].metric(f"validation/{record.metric}")
+        reached = f", {metric.value:.1%} {escape(metric.name)}" if metric else ""
+        best = f"best round {record.best_round}{reached}"
+    return f"<h1>{escape(record.run)}</h1><p>{best}. Decisions are made on validation; eval is reported only.</p>"
+
+
+def _rounds(record: RunRecord) -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
+    rows = "".join(
+        f"<tr{' class=best' if entry.round == record.best_round else ''}>"
+        + "".join(f"<td>{escape(cell)}</td>" for cell in round_cells(entry))
+        + "</tr>"
+        for entry in record.rounds
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _changes(record: RunRecord) -> str:
+    if record.changed_set is None:
+        return ""
+    titles = (
+        (f"From wrong to right: {record.gained_count} questions of {record.changed_set}", record.gained),
+        (f"From right to wrong: {record.lost_count} questions of {record.changed_set}", record.lost),
+    )
+    return "".join(f"<h2>{escape(title)}</h2>{''.join(map(_change, found))}" for title, found in titles)
+
+
+def _change(change: Change) -> str:
+    return (
+        f"<details><summary>{change.before:.0%} → {change.after:.0%} right: {escape(change.question[:160])}</summary>"
+        f"<p>{escape(change.question)}<br><span class=muted>reference: {escape(change.reference)}</span></p>"
+        f"<div class=pair><div>base model<pre>{escape(change.before_solution)}</pre></div>"
+        f"<div>best model<pre>{escape(change.after_solution)}</pre></div></div></details>"
+    )
+
+
+def _traces(record: RunRecord) -> str:
+    if not record.traces:
+        return ""
+    return "<h2>Traces to read</h2>" + "".join(map(_trace, record.traces))
+
+
+def _trace(trace: Trace) -> str:
+    kept = f", {escape(trace.kept)}" if trace.kept else ""
+    return (
+        f"<details><summary>round {trace.round}, {escape(trace.set)}, <b>{escape(trace.verdict)}</b>{kept}: "
+        f"{escape(trace.question[:120])}</summary><p>{escape(trace.question)}<br>"
+        f"<span class=muted>reference: {escape(trace.reference)}</span></p><pre>{escape(trace.solution)}</pre></details>"
+    )
+
+
+def _settings(record: RunRecord) -> str:
+    text = json.dumps(record.settings, indent=2, ensure_ascii=False)
+    return f"<h2>Settings</h2><details><summary>spec, without defaults</summary><pre>{escape(text)}</pre></details>"
