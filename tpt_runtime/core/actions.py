@@ -12,7 +12,12 @@ from tpt_runtime.core.status import RunStatus, StepName
 
 @dataclass(frozen=True)
 class StartStep:
-    """Start one attempt of a step. `Commands.config` turns it into the step's configuration."""
+    """Start one attempt of a step. `Commands.config` turns it into the step's configuration.
+
+    It is asked for again, under the same name, as long as the Job is not seen. A backend that looks through a cache reads the run
+    and its Jobs live first, and drops the plan if the status is not the one just written or if another unfinished Job of the step
+    is there: the planner cannot know of what the cache has not seen yet.
+    """
 
     job: str
     """Name of the Job, deterministic (see `names.py`). "Already exists" is success if it is ours."""

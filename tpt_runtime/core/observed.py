@@ -55,6 +55,8 @@ class ObservedJob:
     finished: datetime | None = None
     deleting: bool = False
     """It was deleted, but it or a pod of it still exists: no other attempt of the step may start."""
+    deleting_since: datetime | None = None
+    """When it was deleted, where that is known: a Job that does not go away is reported after a while."""
     failure: Failure | None = None
     """Set when it failed."""
     summaries: tuple[Mapping[str, Any] | None, ...] = ()

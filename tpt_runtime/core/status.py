@@ -122,20 +122,35 @@ class StepStatus(Model):
     """The latest attempt's Job."""
     attempts: Count = 0
     """Attempts begun."""
+    ended: Count = 0
+    """Attempts that have ended, in whatever way: one less than `attempts` while one is under way."""
+    generation: Count = 0
+    """Generation of the spec that the latest attempt was begun with."""
     failures: Count = 0
-    """Attempts that failed; disruptions do not count."""
+    """Attempts that failed since the spec last changed; disruptions do not count."""
     disruptions: Count = 0
     """Attempts ended by eviction, preemption, suspension or deletion."""
     missing_summaries: Count = 0
-    """Attempts that succeeded without a readable summary."""
+    """Attempts that succeeded without a readable summary since the spec last changed."""
     last_failure_time: datetime | None = None
     """When the latest attempt failed."""
+    last_failure_reason: Reason | None = None
+    """Why it failed, where that decides what follows: a configuration error, a deadline, no summary."""
     last_failure: Message | None = None
     """What the latest failure said."""
     start_time: datetime | None = None
     """When the first attempt was begun."""
     completion_time: datetime | None = None
     """When its summary was stored."""
+
+
+class PruneOutcome(StrEnum):
+    """Whether there is something to train on."""
+
+    TRAINABLE = "Trainable"
+    NO_CORRECT_SAMPLES = "NoCorrectSamples"
+    TOO_FEW_EXAMPLES = "TooFewExamples"
+    GRADED_ONLY = "GradedOnly"
 
 
 class RoundStatus(Model):
@@ -151,6 +166,8 @@ class RoundStatus(Model):
     """Samples of the training set that this round drew, by verdict."""
     examples: Count | None = None
     """Training examples kept."""
+    outcome: PruneOutcome | None = None
+    """Whether this round found something to train on."""
     comparison: Comparison | None = None
     """This model against the best one before it."""
     steps: Annotated[list[StepStatus], Field(max_length=7)] = []
@@ -258,15 +275,6 @@ class SampleSummary(Summary):
     """Samples of this shard."""
     tokens: Count
     """Generated tokens of this shard."""
-
-
-class PruneOutcome(StrEnum):
-    """Whether there is something to train on."""
-
-    TRAINABLE = "Trainable"
-    NO_CORRECT_SAMPLES = "NoCorrectSamples"
-    TOO_FEW_EXAMPLES = "TooFewExamples"
-    GRADED_ONLY = "GradedOnly"
 
 
 class PruneSummary(Summary):
