@@ -54,7 +54,9 @@ class Hub:
             _reply(
                 request, 401, {"error": "Invalid credentials"}, {"X-Error-Message": "Invalid credentials in Authorization header"}
             )
-        elif found := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+))?", path):
+        elif found := re.fullmatch(
+            r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.+))?)?", path
+        ):
             self._api(request, found.groups(), body)
         elif found := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self._file(request, "datasets" if found[1] else "models", found[2], found[4])
@@ -62,12 +64,14 @@ class Hub:
             _reply(request, 404, {"error": "Not found"})
 
     def _api(self, request: BaseHTTPRequestHandler, parts: tuple[Any, ...], body: bytes) -> None:
-        kind, name, what, revision = parts
+        kind, name, what, revision, below = parts
         files = self.repositories.get(f"{kind}/{name}")
         if files is None:
             _reply(request, 404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
         elif revision not in (None, "main", COMMIT):
             _reply(request, 404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
+        elif what == "tree" and below:
+            _reply(request, 404, {"error": f"{below} does not exist"}, {"X-Error-Code": "EntryNotFound"})
         elif what == "tree":
             _reply(request, 200, [_entry(path, data) for path, data in files.items()])
         elif what == "paths-info":

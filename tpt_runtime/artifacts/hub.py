@@ -75,10 +75,12 @@ def download_model(repository: Repository, commit: str, folder: Path) -> None:
     Weights in PyTorch's pickle format are copied only where the repository has no safetensors.
     """
     from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.utils import disable_progress_bars
 
     with _in_words(repository):
         files = HfApi().list_repo_files(repository.name, repo_type="model", revision=commit)
         ignored = [*NOT_NEEDED, "*.bin"] if any(name.endswith(".safetensors") for name in files) else NOT_NEEDED
+        disable_progress_bars()
         snapshot_download(repository.name, revision=commit, local_dir=folder, ignore_patterns=ignored)
 
 
@@ -98,7 +100,6 @@ def dataset_rows(repository: Repository, commit: str, config: str | None, split:
 @contextmanager
 def _in_words(repository: Repository) -> Iterator[None]:
     """Turn what the hub's client raises into words for the user."""
-    import httpx
     from huggingface_hub import errors
 
     try:
@@ -119,7 +120,7 @@ def _in_words(repository: Repository) -> Iterator[None]:
         ) from error
     except errors.HfHubHTTPError as error:
         raise _refusal(repository, error) from error
-    except (errors.LocalEntryNotFoundError, httpx.HTTPError, ConnectionError) as error:
+    except (errors.LocalEntryNotFoundError, errors.HTTPError, ConnectionError) as error:
         offline = "; HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise StepFailed(f"{repository.shown}: {_endpoint()} cannot be reached ({type(error).__name__}){offline}") from error
 

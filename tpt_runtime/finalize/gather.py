@@ -1,4 +1,4 @@
-"""Collects what a report shows from the artifacts of a run; an artifact that was not made is left out, a broken one is an error."""
+"""Collects what a report shows from a run's artifacts; one that was not made is left out, a broken one is an error."""
 
 import json
 from pathlib import Path

@@ -6,7 +6,7 @@ from pathlib import Path
 from tpt_runtime.artifacts.files import write_json
 from tpt_runtime.artifacts.manifest import read_manifest
 from tpt_runtime.core.commands import FinalizeConfig
-from tpt_runtime.core.layout import MANIFEST, model_dir
+from tpt_runtime.core.layout import MANIFEST
 from tpt_runtime.core.spec import KeepCheckpoints
 from tpt_runtime.step.context import Context
 
@@ -27,14 +27,14 @@ def keep_models(config: FinalizeConfig, context: Context) -> tuple[list[str], in
             kept.append(folders["model"])
         else:
             context.note(f"removing the model of round {number}: neither the best nor the last one")
-            _remove(root / folders["train"])
+            _remove(root / folders["train"], root / folders["model"])
             removed += 1
     return kept, removed
 
 
-def _remove(folder: Path) -> None:
+def _remove(folder: Path, model: Path) -> None:
     """Take the model out of its manifest first, so that no manifest ever lists what is gone."""
     manifest = read_manifest(folder)
     if manifest is not None:
         write_json(folder / MANIFEST, manifest.model_copy(update={"files": {}}).wire())
-    shutil.rmtree(folder / model_dir("").lstrip("/"))
+    shutil.rmtree(model)

@@ -41,7 +41,7 @@ def write_report(record: RunRecord, folder: Path) -> None:
     """Write page, record and model card into `folder`."""
     import vl_convert
 
-    javascript = vl_convert.javascript_bundle()
+    javascript = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     write_json(folder / RECORD, record.full_wire())
     write_atomic(folder / CARD, card(record).encode())
     write_atomic(folder / PAGE, page(record, javascript).encode())

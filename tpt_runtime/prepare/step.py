@@ -33,7 +33,7 @@ def prepare(config: PrepareConfig, context: Context) -> PrepareSummary:
         return PrepareSummary.from_wire(done.summary)
     partial = fresh_folder(partial_folder(final, config.attempt))
     sources = Sources(Path(config.storage), root / "downloads")
-    context.phase("resolve model")
+    context.phase("fetch model")
     model, downloaded = sources.model_folder(config.model)
     shown = f"spec.model.uri: {config.model.uri}"
     limit = context_length(check_model(model, shown))

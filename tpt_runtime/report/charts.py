@@ -77,8 +77,8 @@ def _difficulty(record: RunRecord) -> Spec:
         for entry in record.rounds
         for order, (kind, count) in enumerate(entry.difficulty.items())
     ]
-    kinds = list(record.rounds[-1].difficulty) if record.rounds else []
-    scale = {"domain": kinds or [value["kind"] for value in values], "scheme": "redyellowgreen"}
+    kinds = list(dict.fromkeys(kind for entry in record.rounds for kind in entry.difficulty))
+    scale: Spec = {"domain": kinds, "scheme": "redyellowgreen"}
     return _stacked(values, {"field": "kind", "type": "ordinal", "title": "right", "scale": scale})
 
 
