@@ -6,10 +6,10 @@ repeated keys (kubectl takes the last one silently) and tags. What the fields me
 written here.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from tpt_runtime.core.errors import ConfigurationError, InvalidResource, Problem
 
 LARGEST_FILE = 1 << 20
 """Bytes; the API server takes no larger resource either (etcd's limit is 1.5 MiB)."""
+LARGEST_INTEGER = 2**63
+"""The API server's whole numbers have 64 bits, and kubectl turns larger ones into text or rounds them."""
 MOST_VALUES = 100_000
 """Values of one file with its aliases written out: a few nested aliases could otherwise stand for billions."""
 
@@ -25,14 +27,12 @@ _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*|0[0-9]*[89][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+|\.[0-9]+[eE][-+]?[0-9]+)")
 _DECIMAL = re.compile(r"[-+]?[0-9]{1,20}")
-_LONGEST_INTEGER = 20
-"""Characters; what is longer than any 64-bit number is a float to kubectl."""
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 # What only kubectl takes for a boolean or, once its underscores are removed, for a number.
 _KUBECTL_BOOLEANS = dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "on", "On", "ON"), "true")
 _KUBECTL_BOOLEANS |= dict.fromkeys(("n", "N", "no", "No", "NO", "off", "Off", "OFF"), "false")
-_KUBECTL_NUMBER = re.compile(r"[-+]?(0[bB][01]+|0[oO]?[0-7]+|0[xX][0-9a-fA-F]+|[0-9]+)")
+_KUBECTL_INTEGER = re.compile(r"0b[-+][01]+|[-+]?(0[bB][01]+|0[oO]?[0-7]+|0[xX][0-9a-fA-F]+|[0-9]+)")
 
 
 def read_resources(path: Path) -> list[Mapping[str, Any]]:
@@ -204,14 +204,17 @@ class _Reader:
     def number_or_text(self, event: Any, path: str) -> int | float | str:
         text: str = event.value
         number = _number(text)
-        if (isinstance(number, float) and not isfinite(number)) or _NOT_FINITE.fullmatch(text):
-            self.refuse(event, path, f"`{text}` is not a finite number", f'write "{text}" if the text is meant')
+        otherwise = number if number is not None else _kubectl_number(text)
+        brief = text if len(text) <= 40 else f"{text[:39]}…"
+        if _NOT_FINITE.fullmatch(text) or _too_large(otherwise):
+            self.refuse(event, path, f"`{brief}` is too large a number", f'write "{brief}" if the text is meant')
         elif number is not None:
             return number
-        elif (otherwise := _kubectl_reads(text)) is not None:
+        elif otherwise is not None or text in _KUBECTL_BOOLEANS:
+            there = _KUBECTL_BOOLEANS.get(text, str(otherwise))
             here = str(int(text)) if _DECIMAL.fullmatch(text) else "text"
-            meant = f"{otherwise}, or {here}" if here != "text" else f'{otherwise}, or "{text}" if the text is meant'
-            self.refuse(event, path, f"`{text}` is {otherwise} to kubectl and {here} in YAML 1.2", f"write {meant}")
+            meant = f'{there}, or "{text}" if the text is meant' if here == "text" else f"{there}, or {here}"
+            self.refuse(event, path, f"`{text}` is {there} to kubectl and {here} in YAML 1.2", f"write {meant}")
         return text
 
 
@@ -222,27 +225,32 @@ class _TooMany(Exception):
 def _number(text: str) -> int | float | None:
     """Return the number that `text` is both to kubectl and in YAML 1.2, if it is one."""
     if _INTEGER.fullmatch(text):
-        if text[:2] in ("0o", "0x"):
-            return int(text, 0)
-        return int(text) if len(text) <= _LONGEST_INTEGER else float(text)
+        return _integer(text)
     return float(text) if _FLOAT.fullmatch(text) else None
 
 
-def _kubectl_reads(text: str) -> str | None:
-    """Return what kubectl reads where YAML 1.2 sees text, or None where they agree."""
-    if text in _KUBECTL_BOOLEANS:
-        return _KUBECTL_BOOLEANS[text]
+def _kubectl_number(text: str) -> int | float | None:
+    """Return the number that kubectl reads where YAML 1.2 sees text, or another number."""
     digits = text.replace("_", "")
-    if text[0] not in "+-.0123456789":
+    if not re.fullmatch(r"[-+0-9].*|\.[0-9]+(_[0-9]+)*([eE][-+]?[0-9]+(_[0-9]+)*)?", text):
         return None
-    if _KUBECTL_NUMBER.fullmatch(digits):
-        return str(_kubectl_integer(digits))
-    return str(float(digits)) if _FLOAT.fullmatch(digits) else None
+    if _KUBECTL_INTEGER.fullmatch(digits):
+        return _integer(digits)
+    return float(digits) if _FLOAT.fullmatch(digits) else None
 
 
-def _kubectl_integer(digits: str) -> int:
-    sign = -1 if digits.startswith("-") else 1
-    magnitude = digits.lstrip("+-").lower()
+def _too_large(number: int | float | None) -> bool:
+    if isinstance(number, int):
+        return not -LARGEST_INTEGER <= number < LARGEST_INTEGER
+    return number is not None and not math.isfinite(number)
+
+
+def _integer(text: str) -> int | float:
+    """Return a whole number in either reading's notation; infinity past all bounds."""
+    sign = -1 if text.startswith("-") else 1
+    magnitude = text.lstrip("+-").lower()
+    if len(magnitude) > 80:
+        return math.inf
     for prefix, base in (("0x", 16), ("0b", 2), ("0o", 8)):
         if magnitude.startswith(prefix):
             return sign * int(magnitude[2:], base)

@@ -122,12 +122,15 @@ def placeholder(location: Location) -> Any:
     return {} if schema["type"] == "object" else schema.get("enum", ["placeholder"])[0]
 
 
-def closest(name: str, names: Iterable[str]) -> str | None:
-    """Return the one of `names` that was probably meant by `name`: the same in another spelling first, then a near one."""
+def closest(name: str, names: Iterable[str], likeness: float = 0.62) -> str | None:
+    """Return the one of `names` that was probably meant by `name`: another spelling, one that ends in it, or a near one."""
     plain = {_plain(known): known for known in names}
     if _plain(name) in plain:
         return plain[_plain(name)]
-    near = get_close_matches(_plain(name), plain, n=1, cutoff=0.75)
+    if len(name) < 3:
+        return None
+    longer = [known for known in plain if known.endswith(_plain(name)) and len(name) >= 4]
+    near = longer or get_close_matches(_plain(name), plain, n=1, cutoff=likeness)
     return plain[near[0]] if near else None
 
 
@@ -137,7 +140,7 @@ def _meant(location: Location) -> tuple[str | None, Location | None]:
     siblings = (schema_of(parent) or {}).get("properties", {})
     places = sorted(_places(), key=lambda place: -_common(place, location))  # the nearest first
     sibling = closest(name, siblings)
-    if sibling is not None and _plain(sibling) == _plain(name):
+    if sibling is not None and _plain(sibling).endswith(_plain(name)):
         return f"did you mean {sibling}?", (*parent, sibling)
     elsewhere = [place for place in places if _plain(str(place[-1])) == _plain(name)]
     if elsewhere:
@@ -146,7 +149,7 @@ def _meant(location: Location) -> tuple[str | None, Location | None]:
     if sibling is not None:
         return f"did you mean {sibling}?", (*parent, sibling)
     known = {str(place[-1]): place for place in reversed(places)}
-    near = closest(name, known)
+    near = closest(name, known, likeness=0.75)
     if near is not None:
         return f"did you mean {path_of(known[near])}?", known[near]
     return (f"its fields are {', '.join(siblings)}" if siblings else None), None
