@@ -71,7 +71,7 @@ def test_no_command_ever_asks_for_more_rights(machine):
 def test_where_nobody_watches_pip_is_quiet(machine):
     commands = [line for stage in lines(machine(), LOCAL, quiet=True) for line in stage if " pip " in line]
     assert len(commands) == 5
-    assert all(" --quiet " in line for line in commands)
+    assert all(" --quiet --quiet " in line for line in commands)
 
 
 def test_the_pin_of_torch_is_read_from_the_project():

@@ -44,7 +44,7 @@ class Order:
     interpreter: str
     """The Python that makes the environment."""
     quiet: bool = False
-    """Leave out pip's progress, where nobody watches a terminal."""
+    """Only pip's errors: where nobody watches a terminal, its progress would be noise."""
 
 
 def stages(machine: Machine, order: Order) -> tuple[Stage, ...]:
@@ -119,5 +119,5 @@ def _project_stages(machine: Machine, order: Order) -> tuple[Stage, ...]:
 
 
 def _pip(order: Order, verb: str, *arguments: str) -> Command:
-    quiet = ("--quiet",) if order.quiet else ()
+    quiet = ("--quiet", "--quiet") if order.quiet else ()
     return (PYTHON, "-m", "pip", verb, "--no-input", "--disable-pip-version-check", *quiet, *arguments)
