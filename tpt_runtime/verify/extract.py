@@ -1,0 +1,144 @@
+r"""The final answer of a solution.
+
+Strong marks, the last one wins: the rest of a `####` line, the content of `\boxed{}`, and the number that directly follows "answer is",
+"answer:" and their like (or stands before "is the answer"). They are equal in rank because models repeat themselves in any order, and
+the latest explicit claim is the one that stands: an intermediate `#### 9`, a first "The answer is 20", a box in the middle are all
+overruled by what comes later, while trailing remarks hold no mark and overrule nothing.
+
+Without a strong mark, the last sentence that states a number holds the answer (see `prose`), because whoever reads such a solution
+would look there too. It counts as marked only if it is bold or follows the word "answer".
+
+Three things take an answer back. A new problem that the model makes up after its answer ("Q: ...") is cut off. "Wait, that is wrong"
+after the mark makes the last number behind it the answer, unmarked. And a solution that breaks off where an answer should come
+("9 * 2 =", "the answer is", an open box, a bare "####"), or gives up, has none.
+"""
+
+import re
+
+from tpt_runtime.verify.marks import ANSWER, BOXED, HASHES, LAST, MARK, REVISED, Found, Span, line_end, span_at
+from tpt_runtime.verify.numbers import QUANTITY, Number, number_of, same
+from tpt_runtime.verify.prose import last_stated
+from tpt_runtime.verify.reading import Reading, Shape, read
+from tpt_runtime.verify.text import typed
+
+_NEXT_PROBLEM = re.compile(r"^[ \t*#]{0,8}(?:Q|Question|Problem|New problem|Next problem|Human|User|Instruction)[ \t]*:", re.MULTILINE)
+_END_OF_TURN = re.compile(r"<\|(?:im_start|im_end|user|eot_id|start_header_id|endoftext|end)\|>|<start_of_turn>|<end_of_turn>|\[INST\]|</s>|<eos>")
+_REVISION = re.compile(
+    r"\b(?:wait|hold on|hang on|oops|scratch that|on second thoughts?|correction|i made (?:a|an) (?:mistake|error)|my mistake|"
+    r"let me (?:redo|recalculate|recheck|reconsider|correct|fix|re-\w+)|(?:that|this|it)(?:'s| is| was) (?:wrong|incorrect|not (?:right|correct))|"
+    r"answer (?:is|was) (?:not|wrong|incorrect)|answer (?:isn't|wasn't)|sorry|apologies)\b|(?:^|[.!?]\s+|\n\s*)(?:no|actually),?\s",
+    re.IGNORECASE,
+)
+_CONFIRMED = re.compile(r"\b(?:correct|right|fine|confirmed|verified|checks out|holds|matches)\b", re.IGNORECASE)
+_REFUTED = re.compile(r"(?:\bnot|n't)\s+(?:correct|right)|\bwrong\b|\bincorrect\b|\bmistake\b|\berror\b|\banswer (?:is|was) not\b", re.IGNORECASE)
+_FORMULA = re.compile(r"\$([^$\n]+)\$|\\\(([^\n]+?)\\\)|\\\[([^\n]+?)\\\]")
+_SAID_LAST = re.compile(r"(?:^|\n|=|\b(?:is|are)\b)[ \t]*([^\n=]{1,100}?)[ \t.]*$")
+_CONTINENTAL = re.compile(r"€|\beuros?\b|\bEUR\b|antwort|respuesta|réponse|risposta|resposta|antwoord|ответ", re.IGNORECASE)
+_TAIL_READ = 4000
+
+
+def find_answer(solution: str) -> Found | None:
+    """Return the final answer of `solution` as a number, or what stands in its place; None if there is none."""
+    text = _first_turn(typed(solution))
+    continental = _CONTINENTAL.search(text) is not None
+    marks = list(MARK.finditer(text))
+    if _NEXT_PROBLEM.search(text):
+        text = _first_problem(text, marks, continental)
+        marks = [mark for mark in marks if mark.end() <= len(text)]
+    for mark in reversed(marks):
+        strong = _strong(text, mark, continental)
+        if strong:
+            return _as_revised(text, *strong, continental)
+    return last_stated(text, continental)
+
+
+def find_expression(solution: str) -> tuple[str, str] | None:
+    """Return the final answer of `solution` as text, and its pattern, for references that are no numbers; None if there is none."""
+    text = _first_turn(typed(solution))
+    for mark in reversed(list(MARK.finditer(text))):
+        span = span_at(text, mark)
+        if span and text[span.start : span.end].strip(" .*#$"):
+            return text[span.start : span.end].strip(), span.pattern
+    formulas = _FORMULA.findall(text)
+    if formulas:
+        return "".join(formulas[-1]).strip(), LAST
+    said = _SAID_LAST.search(text.rstrip())
+    return (said[1], LAST) if said else None
+
+
+def _first_turn(text: str) -> str:
+    """Cut off what follows a chat template's end of turn, where the text does not begin with it."""
+    end = _END_OF_TURN.search(text, 1) if "<" in text or "[" in text else None
+    return text[: end.start()] if end and text[: end.start()].strip() else text
+
+
+def _first_problem(text: str, marks: list[re.Match[str]], continental: bool) -> str:
+    """Cut off the problems that a model makes up after it has answered its own."""
+    strong = next((found for mark in marks if (found := _strong(text, mark, continental))), None)
+    header = _NEXT_PROBLEM.search(text, strong[0].end if strong else 1)
+    if header is None or (strong is None and last_stated(text[: header.start()], continental) is None):
+        return text
+    return text[: header.start()]
+
+
+def _strong(text: str, mark: re.Match[str], continental: bool) -> tuple[Span, Found] | None:
+    """Return the answer at a strong mark, and where it stands; None if nothing that answers stands there."""
+    span = span_at(text, mark)
+    if span is None:
+        return None
+    raw = text[span.start : span.end]
+    reading = read(raw, continental)
+    if span.pattern == ANSWER:
+        follows = span.start > mark.start()
+        accepted = (Shape.NUMBER, Shape.CHOICE, Shape.EXPRESSION) if follows else (Shape.NUMBER, Shape.SENTENCE)
+        answers = reading.shape in accepted and not (follows and _opens_working(text, span, reading))
+        return (span, Found(raw.strip(), reading, ANSWER)) if answers else None
+    if reading.shape is Shape.PROSE:
+        return _in_words(raw, span, continental)
+    if reading.shape is Shape.NONE and span.pattern == HASHES:
+        return None
+    return span, Found(raw.strip(), reading, span.pattern)
+
+
+def _in_words(raw: str, span: Span, continental: bool) -> tuple[Span, Found]:
+    """Return the answer of a marked text that states several numbers: only a working or bold type tells which is meant."""
+    found = last_stated(raw, continental)
+    if found is None or (found.pattern == LAST and "=" not in found.text):
+        return span, Found(raw.strip(), Reading(Shape.CHOICE), span.pattern)
+    return span, found
+
+
+def _opens_working(text: str, span: Span, reading: Reading) -> bool:
+    """Return whether "Answer: 16 - 3 = 13 eggs." is only the first line of a working that ends in another result."""
+    if reading.number is None or "=" not in text[span.start : line_end(text, span.end)]:
+        return False
+    result = _last_result(text, span.end)
+    return result is not None and not same(reading.number, result)
+
+
+def _last_result(text: str, start: int) -> Number | None:
+    """Return the number after the last equals sign of `text` from `start` on."""
+    equals = text.rfind("=", start)
+    match = QUANTITY.match(text, equals + 1 + len(text[equals + 1 :]) - len(text[equals + 1 :].lstrip(" $>"))) if equals >= 0 else None
+    return number_of(match) if match else None
+
+
+def _as_revised(text: str, span: Span, found: Found, continental: bool) -> Found | None:
+    """Return `found`, or what replaces it if the solution takes it back afterwards."""
+    tail = text[span.end : span.end + _TAIL_READ]
+    cue = _REVISION.search(tail)
+    if cue is None:
+        return found
+    rest = tail[cue.start() :]
+    refuted = _REFUTED.search(rest) is not None
+    if not refuted and _CONFIRMED.search(rest):
+        return found
+    revised = last_stated(rest, continental) if any(char.isdigit() for char in rest) else None
+    if revised is None or revised.reading.number is None:
+        return None if refuted else found
+    if found.reading.number is not None and same(found.reading.number, revised.reading.number):
+        return found
+    return Found(revised.text, revised.reading, REVISED)
+
+
+__all__ = ["BOXED", "Found", "find_answer", "find_expression"]

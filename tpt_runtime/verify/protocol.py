@@ -1,0 +1,66 @@
+"""What a verifier is, and the ones that exist, by name.
+
+A verifier is a pure function of a solution and a reference. It sets itself no time limit: `pool` does, from outside the process,
+because a limit inside one (signals, threads) cannot end a computation that is stuck in C code. It does not know how a sample
+ended either: `truncated` is decided by whoever knows the finish reason.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tpt_runtime.core.errors import ConfigurationError
+from tpt_runtime.core.verdict import Verdict
+
+MATH = "Math"
+GSM8K_STRICT = "GSM8KStrict"
+VERIFIER_NAMES = (MATH, GSM8K_STRICT)
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What came of grading one solution."""
+
+    verdict: Verdict
+    answer: str | None = None
+    """The final answer as it stood in the solution; None when none was found."""
+    marked: bool = False
+    """Whether it stood at a marker (`####`, a box, "the answer is", bold), not merely last."""
+    pattern: str | None = None
+    """Where the answer was found, such as `####`, `boxed` or `last number`; or why there is no verdict."""
+
+
+class Verifier(Protocol):
+    """Grades solutions; instances are small, immutable and picklable, since worker processes are handed a copy."""
+
+    @property
+    def name(self) -> str:
+        """The name that a run gives in `verifier.type`."""
+
+    def check_reference(self, reference: str) -> str | None:
+        """Return why `reference` cannot be used, as a sentence for people, or None if it can."""
+
+    def grade_quickly(self, solution: str, reference: str) -> Grade | None:
+        """Return the same grade as `grade` where that takes far below a millisecond for sure, else None."""
+
+    def grade(self, solution: str, reference: str) -> Grade:
+        """Return the grade of `solution`; may take long, so that untrusted text goes through `pool`."""
+
+    def warm_up(self) -> None:
+        """Import what `grade` needs, so that no time limit counts it."""
+
+
+def verifier(type_name: str) -> Verifier:
+    """Return the verifier called `type_name`.
+
+    Raises:
+        ConfigurationError: if there is none of that name; the message lists those that exist.
+    """
+    from tpt_runtime.verify.math import Math
+    from tpt_runtime.verify.strict import GSM8KStrict
+
+    if type_name == MATH:
+        return Math()
+    if type_name == GSM8K_STRICT:
+        return GSM8KStrict()
+    allowed = ", ".join(VERIFIER_NAMES)
+    raise ConfigurationError(f"verifier: {type_name!r} is not a verifier; allowed: {allowed}")

@@ -1,0 +1,73 @@
+r"""Equality of mathematical expressions, by Math-Verify (which sees only the answer, never the whole solution).
+
+Known pitfalls of Math-Verify and what is done about them: it accepts when any pair of what it extracted matches, so it is given one
+expression a side and only the first parse counts; it reads words as products of letters ("on" equals "no"), so words are compared
+as words, before; its time limits use signals and so work in the main thread only, so they are off and `pool` sets the limit.
+"""
+
+import logging
+import re
+from typing import Any
+
+_LETTERS = re.compile(r"[A-Za-z]{2,}")
+_COMMAND = re.compile(r"\\[a-zA-Z]+")
+_TEXT = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s*\{([^{}]*)\}")
+_DECORATION = re.compile(r"\\(?:left|right|displaystyle|!|,|;|:|quad|qquad| )(?![a-zA-Z])|\\[()\[\]]|[$\s]|\*\*")
+_FRACTION = re.compile(r"\\[dtc]frac")
+_ROOT = re.compile(r"(?<!\\)\bsqrt\s*\(([^()]*)\)|√\s*\(([^()]*)\)|√\s*(\d+)")
+_POWER = re.compile(r"(?<=\d)\s*\*\*\s*(?=[-\d])")
+_UNIT_WORDS = re.compile(r"(?<=[\d)])\s+[A-Za-z]{2,}(?:\s+[A-Za-z]+)*\s*\.?$")
+_FUNCTIONS = frozenset({"sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "pi", "det", "max", "min", "mod", "arcsin", "arccos", "arctan"})
+MAX_LENGTH = 1000
+"""Longest expression that is looked at."""
+
+
+def normal_form(text: str) -> str:
+    """Return `text` without spaces, dollar signs and LaTeX decoration, for comparison as a string."""
+    text = _TEXT.sub(r"\1", text.strip().rstrip("."))
+    return _FRACTION.sub(r"\\frac", _DECORATION.sub("", text)).rstrip(".")
+
+
+def is_words(text: str) -> bool:
+    r"""Return whether `text` is to be compared as words: `\text{Tuesday}`, `Tuesday`, `(B)`, but not `2x` or `\sin x`."""
+    words = _LETTERS.findall(_COMMAND.sub(" ", text))
+    return bool(_TEXT.fullmatch(text.strip())) or any(word.lower() not in _FUNCTIONS for word in words)
+
+
+def load() -> None:
+    """Import Math-Verify, which takes up to a second, and compile its grammar's first parse."""
+    _parse("1")
+
+
+def is_expression(text: str) -> bool:
+    """Return whether `text` can be parsed as one expression."""
+    return _parse(text) is not None
+
+
+def equal_expressions(answer: str, reference: str) -> bool:
+    """Return whether two expressions are equal; may take for ever (see the module's text)."""
+    from math_verify import verify
+
+    left, right = _parse(reference), _parse(answer)
+    if left is None or right is None:
+        return False
+    return bool(verify(left, right, timeout_seconds=None))
+
+
+def _parse(text: str) -> Any | None:
+    from math_verify import LatexExtractionConfig, parse
+
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its time limit is off, which is meant
+    latex = _as_latex(text)
+    if not latex or len(latex) > MAX_LENGTH:
+        return None
+    config = [LatexExtractionConfig(boxed_match_priority=-1)]
+    parsed = parse(f"${latex}$", config, fallback_mode="no_fallback", parsing_timeout=None)
+    return parsed[0] if parsed else None
+
+
+def _as_latex(text: str) -> str:
+    text = _POWER.sub("^", text.strip().rstrip(".").replace("$", "")).replace("**", "")
+    text = re.sub(r"\\[()\[\]]", "", text)
+    text = _ROOT.sub(lambda match: rf"\sqrt{{{match[1] or match[2] or match[3]}}}", text)
+    return text if "\\" in text else _UNIT_WORDS.sub("", text)
