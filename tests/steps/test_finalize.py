@@ -1,0 +1,123 @@
+"""finalize: the report of what there is, and which models stay."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.steps.test_prune import prompts, rows, samples
+from tpt_runtime.artifacts.manifest import finished, write_manifest
+from tpt_runtime.core.commands import Commands
+from tpt_runtime.core.status import Metric, TrainSummary
+from tpt_runtime.finalize.step import finalize
+from tpt_runtime.prune.step import prune
+from tpt_runtime.step.context import Context
+
+CommandsOf = Callable[..., Commands]
+ROUNDS = 3
+
+
+def trained(root: Path, commands: Commands, number: int) -> None:
+    folder = root / commands.paths.train_dir(number)
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "model.safetensors").write_text(f"model {number}")
+    summary = TrainSummary(digest=commands.paths.train(number), metrics=[Metric(name="train/loss", value=1 / number)])
+    write_manifest(folder, commands.paths.train(number), summary=summary.full_wire())
+
+
+def build(commands: Commands, context: Context) -> Path:
+    """Make the artifacts of three rounds: the models get one question more right each time."""
+    root = Path(commands.prepare(1).root)
+    prompts(root, commands, "train", {"a": "1", "b": "2"})
+    prompts(root, commands, "validation", {"v": "1", "w": "2", "x": "3"})
+    (root / commands.paths.model_dir(0)).mkdir()
+    answers = ["#### 0", "#### 0", "#### 0"]
+    for number in range(ROUNDS + 1):
+        answers[:number] = ["#### 1", "#### 2", "#### 3"][:number]
+        texts = {key: [answer] for key, answer in zip("vwx", answers, strict=True)}
+        samples(root / commands.paths.evaluate_dir(number), commands.paths.evaluate(number), "validation", texts)
+        prune(commands.grade(number, 1, compare=None), context)
+        if number:
+            drawn = {"a": ["#### 1", "#### 9"], "b": ["#### 2", "no"]}
+            samples(root / commands.paths.sample_dir(number), commands.paths.sample(number), "train", drawn)
+            prune(commands.prune(number, 1, evaluate=False, compare=None), context)
+            trained(root, commands, number)
+    return root
+
+
+@pytest.fixture
+def built(commands: CommandsOf) -> Commands:
+    return commands(pruning={"minExamples": 1}, evaluation={"samplesPerPrompt": 1}, sampling={"samplesPerPrompt": 2})
+
+
+@pytest.fixture
+def root(built: Commands, context: Context) -> Path:
+    return build(built, context)
+
+
+def report(root: Path) -> dict[str, Any]:
+    return dict(json.loads((root / "report" / "report.json").read_text()))
+
+
+def test_the_report_tells_every_round(root: Path, built: Commands, context: Context) -> None:
+    finalize(built.finalize(ROUNDS, 1, best_round=3, status={}), context)
+    rounds = report(root)["rounds"]
+    values = [next(m["value"] for m in entry["metrics"] if m["name"] == "validation/pass@1") for entry in rounds]
+    assert values == [0.0, pytest.approx(1 / 3, abs=1e-4), pytest.approx(2 / 3, abs=1e-4), 1.0]
+    assert "samples" not in rounds[0], "the base model was not trained on samples"
+    assert [entry["samples"]["correct"] for entry in rounds[1:]] == [2, 2, 2]
+    assert [entry["fates"]["kept"] for entry in rounds[1:]] == [2, 2, 2]
+    page = (root / "report" / "report.html").read_text()
+    assert "vegaEmbed" in page
+    assert "33.3%" in page
+
+
+def test_the_report_names_the_questions_that_changed(root: Path, built: Commands, context: Context) -> None:
+    finalize(built.finalize(ROUNDS, 1, best_round=2, status={}), context)
+    found = report(root)
+    assert (found["gainedCount"], found["lostCount"]) == (2, 0)
+    assert [change["question"] for change in found["gained"]] == ["question v", "question w"]
+    assert found["gained"][0]["beforeSolution"] == "#### 0"
+    assert found["gained"][0]["afterSolution"] == "#### 1"
+
+
+def test_the_best_and_the_last_model_stay(root: Path, built: Commands, context: Context) -> None:
+    summary = finalize(built.finalize(ROUNDS, 1, best_round=1, status={}), context)
+    present = [(root / built.paths.model_dir(number)).is_dir() for number in range(ROUNDS + 1)]
+    assert present == [True, True, False, True]
+    assert summary.kept == [built.paths.model_dir(1), built.paths.model_dir(3)]
+    assert summary.removed == 1
+
+
+def test_the_training_of_a_removed_model_still_counts_as_done(root: Path, built: Commands, context: Context) -> None:
+    finalize(built.finalize(ROUNDS, 1, best_round=1, status={}), context)
+    manifest = finished(root / built.paths.train_dir(2), built.paths.train(2))
+    assert manifest is not None
+    assert TrainSummary.from_wire(manifest.summary).metrics == [Metric(name="train/loss", value=0.5)]
+
+
+def test_all_models_stay_when_that_is_asked_for(commands: CommandsOf, context: Context) -> None:
+    every = commands(retention={"checkpoints": "All"}, pruning={"minExamples": 1})
+    root = build(every, context)
+    finalize(every.finalize(ROUNDS, 1, best_round=1, status={}), context)
+    assert all((root / every.paths.model_dir(number)).is_dir() for number in range(ROUNDS + 1))
+
+
+def test_a_finished_report_is_not_made_again_and_another_ending_replaces_it(
+    root: Path, built: Commands, context: Context
+) -> None:
+    first = finalize(built.finalize(2, 1, best_round=1, status={}), context)
+    page = root / "report" / "report.html"
+    page.write_text("touched")
+    assert finalize(built.finalize(2, 2, best_round=1, status={}), context) == first
+    assert page.read_text() == "touched"
+    finalize(built.finalize(ROUNDS, 1, best_round=3, status={}), context)
+    assert page.read_text() != "touched"
+
+
+def test_a_run_that_ended_before_it_trained_anything_has_a_report(root: Path, built: Commands, context: Context) -> None:
+    finalize(built.finalize(0, 1, best_round=None, status={}), context)
+    assert len(report(root)["rounds"]) == 2
+    assert rows(root / built.paths.prune_dir(1) / "train.jsonl")
