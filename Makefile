@@ -5,6 +5,9 @@ BIN := .venv/bin
 # Tests and checks need no model hub; a look-up would be a mistake, and fails at once.
 OFFLINE := HF_HUB_OFFLINE=1
 
+# vLLM's CPU build has wheels for Linux x86-64 only; elsewhere Transformers samples and plain PyTorch trains.
+QUICKSTART := examples/quickstart/$(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),run,run-without-vllm).yaml
+
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test check verify generate soak
 
@@ -13,7 +16,8 @@ help: ## Say what can be made
 
 quickstart: ## Set everything up, then watch a small model improve on its own traces
 	@$(PYTHON) -m tpt_runtime.setup
-	@$(BIN)/tpt quickstart
+	@$(BIN)/tpt demo-model runs/quickstart
+	@$(BIN)/tpt run $(QUICKSTART)
 
 test: ## Set everything up, then run all tests: the fast ones in parallel, those with real engines one by one
 	@$(PYTHON) -m tpt_runtime.setup
