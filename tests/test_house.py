@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +21,8 @@ PLACES = {
     "a private host": r"https?://[\w.-]+\.(internal|corp|lan|intranet)\b",
     "what lies beside the project": r"\.\./shared\b",
 }
+DISTRIBUTIONS = {"ruamel": "ruamel.yaml", "vl_convert": "vl-convert-python", "yaml": "pyyaml"}
+"""Where a distribution is named otherwise than what is imported from it."""
 KNOWS_ITS_SURROUNDINGS = ".ci/run"
 
 
@@ -101,6 +104,16 @@ def test_the_set_up_imports_the_standard_library_only():
     allowed = sys.stdlib_module_names | {"tpt_runtime"}
     foreign = {(path.name, name) for path in modules("tpt_runtime/setup") for name in imported(path) - allowed}
     assert foreign == set()
+
+
+def test_everything_that_is_imported_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needs = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
+    declared = {re.split(r"[\[<>=;! ]", need)[0].lower().replace("_", "-") for need in needs}
+    ours = sys.stdlib_module_names | {"tpt_runtime", "tests"}
+    names = {name for path in modules("tpt_runtime", "tests", "benchmarks") for name in imported(path) - ours}
+    assert "pydantic" in names
+    assert {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in names} - declared == set()
 
 
 @pytest.mark.parametrize("path", modules("tpt_runtime/setup"), ids=lambda path: path.name)
