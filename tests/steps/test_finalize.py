@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.steps.test_prune import prompts, rows, samples
+from tests.steps.sampled import prompts, rows, samples
 from tpt_runtime.artifacts.manifest import finished, write_manifest
 from tpt_runtime.core.commands import Commands
 from tpt_runtime.core.status import Metric, TrainSummary

@@ -3,11 +3,10 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.steps.conftest import write_jsonl
+from tests.steps.sampled import END, prompts, rows, sample, samples
 from tpt_runtime.artifacts.manifest import write_manifest
 from tpt_runtime.core.commands import Commands, PruneConfig
 from tpt_runtime.core.errors import ArtifactError
@@ -16,36 +15,6 @@ from tpt_runtime.prune.step import prune
 from tpt_runtime.step.context import Context
 
 CommandsOf = Callable[..., Commands]
-END = 1
-
-
-def sample(index: int, text: str, finish: str = "stop") -> dict[str, Any]:
-    ids = [10, *range(20, 20 + len(text.split())), *([END] if finish == "stop" else [])]
-    return {"index": index, "text": text, "ids": ids, "tokens": len(ids), "finish": finish, "logprob": -0.5}
-
-
-def prompts(root: Path, commands: Commands, name: str, answers: dict[str, str]) -> None:
-    rows = [
-        {"id": key, "question": f"question {key}", "prompt": key, "promptIds": [0, 5], "reference": f"#### {answer}"}
-        for key, answer in answers.items()
-    ]
-    path = root / commands.paths.prompts(name)[name]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_jsonl(path, rows)
-
-
-def samples(folder: Path, digest: str, data_set: str, texts: dict[str, list[Any]], shards: int = 1) -> None:
-    """Write what a sample step leaves: a chunk and a manifest for each shard."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for shard in range(shards):
-        rows = []
-        for key in list(texts)[shard::shards]:
-            made = [sample(i, *text) if isinstance(text, tuple) else sample(i, text) for i, text in enumerate(texts[key])]
-            rows.append({"id": key, "set": data_set, "samples": made})
-        chunk = folder / f"chunk-{data_set}-{shard}.jsonl"
-        write_jsonl(chunk, rows)
-        name = f"shard-{shard:05d}-of-{shards:05d}.manifest.json"
-        write_manifest(folder, digest, summary={}, name=name, files=[chunk])
 
 
 @pytest.fixture
@@ -71,10 +40,6 @@ def root(built: Commands) -> Path:
 
 def run(config: PruneConfig, context: Context) -> PruneSummary:
     return prune(config, context)
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def value(summary: PruneSummary, name: str) -> float:
@@ -146,9 +111,8 @@ def test_nothing_correct_is_an_outcome_not_a_crash(root: Path, built: Commands, 
 
 def test_too_few_examples_is_an_outcome(commands: CommandsOf, root: Path, context: Context) -> None:
     strict = commands(pruning={"minExamples": 3, "maxCorrectPerPrompt": 2})
-    samples(
-        root / strict.paths.sample_dir(1), strict.paths.sample(1), "train", {"a": ["#### 4"], "b": ["#### 9"], "c": ["#### 0"]}
-    )
+    texts = {"a": ["#### 4"], "b": ["#### 9"], "c": ["#### 0"]}
+    samples(root / strict.paths.sample_dir(1), strict.paths.sample(1), "train", texts, shards=2)
     prompts(root, strict, "train", {"a": "4", "b": "9", "c": "1"})
     assert run(strict.prune(1, 1, evaluate=False, compare=None), context).outcome is PruneOutcome.TOO_FEW_EXAMPLES
 

@@ -14,6 +14,7 @@ from tpt_runtime.prune.figures import SetFigures, compare
 from tpt_runtime.prune.reading import ReadingSample
 from tpt_runtime.prune.source import Source
 from tpt_runtime.step.context import Context
+from tpt_runtime.verify.passk import Tally
 
 HELD_OUT_EXAMPLES = 200
 """Most correct validation traces that the held-out loss is measured on, as in public code of the method."""
@@ -47,7 +48,7 @@ def evaluate(config: PruneConfig, part: GradePart, context: Context) -> Manifest
     report = {name: figures.report(part.k) for name, figures in sets.items()}
     write_json(folder / layout.PRUNE_REPORT, {"round": part.round, "sets": report})
     summary = PruneSummary(digest=part.digest, outcome=PruneOutcome.GRADED_ONLY, metrics=metrics, comparison=comparison)
-    counts = {name: len(figures.correct) for name, figures in sets.items()}
+    counts = {name: len(figures.tallies) for name, figures in sets.items()}
     manifest = write_manifest(folder, part.digest, summary=summary.full_wire(), counts=counts)
     publish_folder(folder, root / part.path)
     return manifest
@@ -59,9 +60,9 @@ def _comparison(config: PruneConfig, part: GradePart, mine: SetFigures, root: Pa
         return None
     other = root / part.compare_path
     verified(other, part.compare_path.rpartition("-")[2])
-    counts = {}
+    tallies = {}
     for row in read_rows(other / layout.GRADES):
         if row["set"] == "validation":
             right = sum(grade["verdict"] == Verdict.CORRECT for grade in row["grades"])
-            counts[row["id"]] = (len(row["grades"]), right)
-    return compare(mine.correct, counts, int(config.metric.removeprefix("pass@")), part.compare_round)
+            tallies[row["id"]] = Tally(len(row["grades"]), right)
+    return compare(mine.tallies, tallies, int(config.metric.removeprefix("pass@")), part.compare_round)

@@ -1,6 +1,6 @@
 """What grades say of a model: pass@k with intervals, format, length, and the difference to another model.
 
-One figure alone fools its reader: on public traces of this method most of the gain under the strict regular expression was format.
+One figure alone fools its reader: on public traces of the method most of the gain under the strict regular expression was format.
 So each set is reported under the run's verifier, under GSM8KStrict where its references allow, and with its format rate.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 from tpt_runtime.core.rows import GradedPrompt
 from tpt_runtime.core.status import Comparison, Metric, SampleCounts
 from tpt_runtime.core.verdict import Verdict
-from tpt_runtime.verify.passk import Estimate, paired_difference, pass_at_k
+from tpt_runtime.verify.passk import Estimate, Tally, difference, estimate
 
 DIFFICULTIES = ("0 %", "up to 25 %", "up to 50 %", "up to 75 %", "below 100 %", "100 %")
 """Buckets of prompts by the share of their samples that are right; the hardest first."""
@@ -23,9 +23,9 @@ class SetFigures:
     """Running totals over the graded prompts of one data set."""
 
     name: str
-    correct: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """(samples, correct ones) by prompt."""
-    strict: dict[str, tuple[int, int]] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    """Samples and right ones by prompt."""
+    strict: dict[str, Tally] = field(default_factory=dict)
     """The same under GSM8KStrict; only prompts whose reference it can read."""
     verdicts: Counter[str] = field(default_factory=Counter)
     marked: int = 0
@@ -36,9 +36,9 @@ class SetFigures:
         """Count one prompt; `strict` says whether GSM8KStrict applies to it, `distinct` how many of its texts differ."""
         grades = graded["grades"]
         right = sum(grade["verdict"] == Verdict.CORRECT for grade in grades)
-        self.correct[graded["id"]] = (len(grades), right)
+        self.tallies[graded["id"]] = Tally(len(grades), right)
         if strict:
-            self.strict[graded["id"]] = (len(grades), sum(grade["strict"] for grade in grades))
+            self.strict[graded["id"]] = Tally(len(grades), sum(grade["strict"] for grade in grades))
         self.verdicts.update(grade["verdict"] for grade in grades)
         self.marked += sum(grade["marked"] for grade in grades)
         self.tokens += sum(grade["tokens"] for grade in grades)
@@ -53,10 +53,10 @@ class SetFigures:
         """Return the figures that go into the status; pass@k for each k that every prompt has samples for."""
         if not self.samples:
             return []
-        fewest = min(samples for samples, _ in self.correct.values())
-        found = [self._metric(f"pass@{k}", pass_at_k(self.correct.values(), k)) for k in ks if k <= fewest]
+        fewest = min(tally.samples for tally in self.tallies.values())
+        found = [self._metric(f"pass@{k}", estimate(list(self.tallies.values()), k)) for k in ks if k <= fewest]
         if self.strict:
-            found.append(self._metric("strict/pass@1", pass_at_k(self.strict.values(), 1)))
+            found.append(self._metric("strict/pass@1", estimate(list(self.strict.values()), 1)))
         shares = {
             "formatRate": self.marked / self.samples,
             "truncated": self.verdicts[Verdict.TRUNCATED] / self.samples,
@@ -65,9 +65,9 @@ class SetFigures:
         }
         return found + [Metric(name=f"{self.name}/{name}", value=_short(value)) for name, value in shares.items()]
 
-    def _metric(self, name: str, estimate: Estimate) -> Metric:
-        low, high = _short(estimate.low), _short(estimate.high)
-        return Metric(name=f"{self.name}/{name}", value=_short(estimate.value), low=low, high=high)
+    def _metric(self, name: str, found: Estimate) -> Metric:
+        low, high = _short(found.low), _short(found.high)
+        return Metric(name=f"{self.name}/{name}", value=_short(found.value), low=low, high=high)
 
     def counts(self) -> SampleCounts:
         """Return samples by verdict."""
@@ -76,13 +76,13 @@ class SetFigures:
 
     def difficulties(self) -> dict[str, int]:
         """Return how many prompts fall into each bucket of `DIFFICULTIES`."""
-        buckets = Counter(difficulty(right / samples) for samples, right in self.correct.values())
+        buckets = Counter(difficulty(tally.correct / tally.samples) for tally in self.tallies.values())
         return {name: buckets[name] for name in DIFFICULTIES}
 
     def report(self, ks: Iterable[int]) -> dict[str, Any]:
         """Return everything, for report.json."""
         return {
-            "prompts": len(self.correct),
+            "prompts": len(self.tallies),
             "samples": self.counts().full_wire(),
             "metrics": [metric.wire() for metric in self.metrics(ks)],
             "difficulty": self.difficulties(),
@@ -97,13 +97,12 @@ def difficulty(share: float) -> str:
     return next(name for limit, name in limits if share <= limit)
 
 
-def compare(mine: Mapping[str, tuple[int, int]], other: Mapping[str, tuple[int, int]], k: int, number: int) -> Comparison | None:
+def compare(mine: Mapping[str, Tally], other: Mapping[str, Tally], k: int, number: int) -> Comparison | None:
     """Return the difference of pass@k to round `number`'s model, paired by question; None when they share no question."""
-    shared = sorted(mine.keys() & other.keys())
-    if not shared:
+    if not mine.keys() & other.keys():
         return None
-    estimate = paired_difference([mine[prompt] for prompt in shared], [other[prompt] for prompt in shared], k)
-    return Comparison(round=number, difference=_short(estimate.value), low=_short(estimate.low), high=_short(estimate.high))
+    found = difference(mine, other, k)
+    return Comparison(round=number, difference=_short(found.value), low=_short(found.low), high=_short(found.high))
 
 
 def _short(value: float) -> float:

@@ -65,8 +65,8 @@ class Grader:
         iterator = iter(rows)
         while batch := list(islice(iterator, BATCH)):
             ended = [(row, sample) for row in batch for sample in row["samples"] if sample["finish"] != "length"]
-            pairs = ((sample["text"], self._prompts[row["id"]]["reference"]) for row, sample in ended)
-            verdicts = iter(self._pool.grade(pairs))
+            stream = ((None, sample["text"], self._prompts[row["id"]]["reference"]) for row, sample in ended)
+            verdicts = (grade for _, grade in self._pool.grade(stream))
             for row in batch:
                 yield self._graded(row, verdicts)
 

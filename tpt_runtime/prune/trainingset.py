@@ -109,7 +109,7 @@ def _publish(root: Path, folder: Path, part: SelectPart, selection: Selection, f
         samples=figures.counts(),
         examples=len(selection.kept),
     )
-    counts = {"examples": len(selection.kept), "prompts": len(figures.correct), "samples": figures.samples}
+    counts = {"examples": len(selection.kept), "prompts": len(figures.tallies), "samples": figures.samples}
     manifest = write_manifest(folder, part.digest, summary=summary.full_wire(), counts=counts)
     publish_folder(folder, root / part.path)
     return manifest
