@@ -1,7 +1,7 @@
-"""The corpora of good and bad resources: `resources/*.yaml`, read with the product's own reader."""
+"""The corpora of resources and of changes to them: `resources/*.yaml`, read with the product's own reader."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,27 @@ FOLDER = Path(__file__).parent / "resources"
 BASE: Mapping[str, Any] = read_resources(FOLDER / "base.yaml")[0]
 
 
-def corpus(name: str) -> Iterator[Any]:
-    """Yield one pytest parameter for each entry of a corpus: the entry."""
+def corpus(name: str) -> list[Any]:
+    """Return one pytest parameter for each entry of a corpus: the entry."""
     entries = read_resources(FOLDER / f"{name}.yaml")[0]["resources"]
-    for entry in entries:
-        changes = [f"{path}={value!r}" for path, value in entry.get("set", {}).items()]
-        yield pytest.param(entry, id=" ".join([*changes, *(f"-{path}" for path in entry.get("without", ()))]) or "as it is")
+    return [pytest.param(entry, id=f"{number} {_summary(entry)}") for number, entry in enumerate(entries, 1)]
+
+
+def _summary(entry: Mapping[str, Any]) -> str:
+    given = [f"{path}={value!r}" for part in ("before", "set", "after") for path, value in entry.get(part, {}).items()]
+    gone = [f"no {path}" for path in (*entry.get("without", ()), *entry.get("gone", ()))]
+    return " ".join([*given, *gone]) or "as it is"
 
 
 def changed(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the base with an entry's changes."""
-    resource: dict[str, Any] = copy.deepcopy(dict(BASE))
-    for path in entry.get("without", ()):
-        *sections, last = path.split(".")
-        del _section(resource, sections)[last]
-    for path, value in entry.get("set", {}).items():
-        *sections, last = path.split(".")
-        _section(resource, sections)[last] = copy.deepcopy(value)
-    return resource
+    """Return the base with the changes of an entry of good.yaml or bad.yaml."""
+    return _with(dict(BASE), entry.get("set", {}), entry.get("without", ()))
+
+
+def before_and_after(entry: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the two versions of an entry of changes.yaml."""
+    before = _with(dict(BASE), entry.get("before", {}), ())
+    return before, _with(before, entry.get("after", {}), entry.get("gone", ()))
 
 
 def place(entry: Mapping[str, Any]) -> str:
@@ -40,7 +43,7 @@ def place(entry: Mapping[str, Any]) -> str:
 
 def patched(resource: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
     """Return a resource after a JSON merge patch (RFC 7386)."""
-    result = dict(resource)
+    result: dict[str, Any] = copy.deepcopy(dict(resource))
     for name, value in patch.items():
         if value is None:
             result.pop(name, None)
@@ -48,11 +51,23 @@ def patched(resource: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, 
             below = result.get(name)
             result[name] = patched(below if isinstance(below, Mapping) else {}, value)
         else:
-            result[name] = value
+            result[name] = copy.deepcopy(value)
     return result
 
 
-def _section(resource: dict[str, Any], names: list[str]) -> dict[str, Any]:
+def _with(resource: dict[str, Any], values: Mapping[str, Any], gone: Iterable[str]) -> dict[str, Any]:
+    result = copy.deepcopy(resource)
+    for path in gone:
+        section, last = _section(result, path)
+        del section[last]
+    for path, value in values.items():
+        section, last = _section(result, path)
+        section[last] = copy.deepcopy(value)
+    return result
+
+
+def _section(resource: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
+    *names, last = path.split(".")
     for name in names:
         resource = resource.setdefault(name, {})
-    return resource
+    return resource, last

@@ -277,5 +277,5 @@ def _entry(head: str, item: Any, depth: int) -> Iterator[str]:
 
 
 def _key(key: str) -> str:
-    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9-]+|[a-mo-xz]", key) and key.lower() not in {"on", "off", "yes", "no"}
-    return key if plain else json.dumps(key)
+    words = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+    return key if re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", key) and key.lower() not in words else json.dumps(key)

@@ -20,6 +20,8 @@ from tpt_runtime.core.spec import API_VERSION, KIND, Run
 from tpt_runtime.core.wording import NOTHING, Location, closest, explain, path_of, placeholder, schema_of, shown
 
 LARGEST_INTEGER = 2**63
+DEEPEST = 64
+"""Levels; the schema has far fewer."""
 METADATA_FIELDS = frozenset(
     (
         *("name", "generateName", "namespace", "labels", "annotations", "ownerReferences", "finalizers", "managedFields"),
@@ -56,21 +58,27 @@ def parse_run(data: Mapping[str, Any], source: str) -> Run:
 
 def _as_json(value: Any, location: Location, problems: list[Problem]) -> Any:
     """Return `value` as the API server sees it: known fields that are null left out, 4.0 as 4; what is not JSON is a problem."""
-    match value:
-        case Mapping():
-            return dict(_fields(value, location, problems))
-        case list():
-            return [_as_json(item, (*location, index), problems) for index, item in enumerate(value)]
-        case float() if math.isfinite(value):
-            return int(value) if value.is_integer() and abs(value) < LARGEST_INTEGER else value
-        case None | bool() | int():
-            return value
-        case str() if not any("\ud800" <= character <= "\udfff" for character in value):
-            return value
-    problems.append(
-        Problem(path_of(location), f"must be text, a finite number, true, false, a list or a mapping, found {value!r}")
-    )
-    return None
+    if len(location) > DEEPEST:
+        problems.append(Problem(path_of(location[:8]), f"is nested more than {DEEPEST} levels deep"))
+        return None
+    if isinstance(value, Mapping):
+        return dict(_fields(value, location, problems))
+    if isinstance(value, list):
+        return [_as_json(item, (*location, index), problems) for index, item in enumerate(value)]
+    if not _is_json(value):
+        allowed = "text, a finite number, true, false, a list or a mapping"
+        problems.append(Problem(path_of(location), f"must be {allowed}, found {value!r}"))
+    elif isinstance(value, float) and value.is_integer() and abs(value) < LARGEST_INTEGER:
+        return int(value)
+    return value
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, str):
+        return not any("\ud800" <= character <= "\udfff" for character in value)
+    return value is None or isinstance(value, bool | int)
 
 
 def _fields(value: Mapping[Any, Any], location: Location, problems: list[Problem]) -> Iterator[tuple[str, Any]]:
