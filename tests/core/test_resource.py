@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.corpus import BASE, changed, corpus, patched, place
+from tpt_runtime.core.choices import PromptMode
 from tpt_runtime.core.errors import ConfigurationError, InvalidResource
 from tpt_runtime.core.resource import parse_run
-from tpt_runtime.core.spec import PromptMode
 
 REQUIRED = ["spec.model", "spec.model.uri", "spec.dataset", "spec.dataset.train", "spec.dataset.train.uri", "spec.storage"]
 REQUIRED += ["spec.storage.persistentVolumeClaim.claimName", "metadata", "metadata.name", "apiVersion", "kind"]

@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from tpt_runtime.local.processes import Exit, Launch, Process, lives, started, termination
 from tpt_runtime.local.warden import ALIVE, PROCESS
 
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DEADLINE = 20.0
 """Seconds after which a test has failed; nothing here takes a tenth of it."""
 
@@ -33,6 +36,16 @@ if len(sys.argv) > 1:
     time.sleep(60)
 """
 
+STARTER = """
+import os, sys, time
+from datetime import UTC, datetime
+from pathlib import Path
+from tpt_runtime.local.processes import Launch, Process
+folder, command = Path(sys.argv[1]), (sys.executable, '-c', sys.argv[2])
+Process(Launch(folder, folder / 'log', command, dict(os.environ), 10.0), datetime.now(UTC))
+time.sleep(60)
+"""
+
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
@@ -40,14 +53,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 
     def begin(program: str, *arguments: str, grace: float = 10.0) -> Process:
         command = (sys.executable, "-c", program, *arguments)
-        begun.append(Process(Launch(tmp_path / "job" / "0", tmp_path / "log", command, dict(os.environ), grace)))
+        begun.append(Process(Launch(tmp_path / "job" / "0", tmp_path / "log", command, dict(os.environ), grace), NOW))
         return begun[-1]
 
     yield begin
     for process in begun:
         process.kill()
         process.close()
-        until(lambda process=process: process.ended)
+        until(partial(getattr, process, "ended"))
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -81,8 +94,7 @@ def test_an_exit_code_is_recorded(start: Callable[..., Process]) -> None:
 def test_a_start_is_recorded(start: Callable[..., Process]) -> None:
     process = start(POLITE)
     up(process)
-    began = started(process.folder)
-    assert began is not None
+    assert started(process.folder) == NOW
     assert exists(json.loads((process.folder / PROCESS).read_text())["pid"])
     assert Exit.read(process.folder) is None
     assert lives(process.folder)
@@ -177,14 +189,8 @@ class TestNothingIsLeftBehind:
 
 
 def test_a_step_does_not_outlive_the_run_that_was_killed(tmp_path: Path) -> None:
-    starter = (
-        "import os, sys, time\nfrom pathlib import Path\nfrom tpt_runtime.local.processes import Launch, Process\n"
-        "folder = Path(sys.argv[1])\n"
-        "Process(Launch(folder, folder / 'log', (sys.executable, '-c', sys.argv[2]), dict(os.environ), 10.0))\n"
-        "time.sleep(60)\n"
-    )
     folder = tmp_path / "0"
-    with subprocess.Popen([sys.executable, "-c", starter, str(folder), POLITE]) as run:
+    with subprocess.Popen([sys.executable, "-c", STARTER, str(folder), POLITE]) as run:
         until(lambda: (folder / "log").exists() and b"up" in (folder / "log").read_bytes())
         assert lives(folder)
         run.kill()

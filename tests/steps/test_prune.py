@@ -8,7 +8,8 @@ import pytest
 
 from tests.steps.sampled import END, prompts, rows, sample, samples
 from tpt_runtime.artifacts.manifest import write_manifest
-from tpt_runtime.core.commands import Commands, PruneConfig
+from tpt_runtime.core.commands import Commands
+from tpt_runtime.core.configs import PruneConfig
 from tpt_runtime.core.errors import ArtifactError
 from tpt_runtime.core.status import PruneOutcome, PruneSummary
 from tpt_runtime.prune.step import prune
@@ -27,7 +28,7 @@ def root(built: Commands) -> Path:
     root = Path(built.prepare(1).root)
     prompts(root, built, "train", {"a": "4", "b": "9", "c": "1"})
     prompts(root, built, "validation", {"v": "7", "w": "8"})
-    texts = {
+    texts: dict[str, list[Any]] = {
         "a": ["2 + 2 = 4. #### 4", "2 + 2 = 4. #### 4", "It is 4."],
         "b": ["#### 8", ("4 + 5 = 9. ####", "length"), "so 4 + 5 = 9 #### $9.00"],
         "c": ["no idea", "#### 3", "#### 5"],

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tpt_runtime.core.spec import Deduplicate, Keep, Pruning
+from tpt_runtime.core.choices import Deduplicate, Keep
+from tpt_runtime.core.spec import Pruning
 from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.prune.selection import Candidate, Fate, likeness, select
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from tpt_runtime.core.commands import FinalizeConfig
+from tpt_runtime.core.configs import FinalizeConfig
 from tpt_runtime.finalize.step import finalize
 from tpt_runtime.step.program import run_step
 

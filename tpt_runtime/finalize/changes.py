@@ -8,7 +8,7 @@ from tpt_runtime.artifacts.files import read_rows
 from tpt_runtime.artifacts.manifest import read_manifest
 from tpt_runtime.artifacts.samples import chunk_files, read_samples
 from tpt_runtime.core import layout
-from tpt_runtime.core.commands import FinalizeConfig
+from tpt_runtime.core.configs import FinalizeConfig
 from tpt_runtime.core.rows import GradedPrompt, PreparedPrompt
 from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.report.record import Change

@@ -7,7 +7,7 @@ from typing import Any
 from tpt_runtime.artifacts.files import read_rows
 from tpt_runtime.artifacts.manifest import read_manifest
 from tpt_runtime.core import layout
-from tpt_runtime.core.commands import FinalizeConfig
+from tpt_runtime.core.configs import FinalizeConfig
 from tpt_runtime.core.model import fixed_settings
 from tpt_runtime.core.spec import Spec
 from tpt_runtime.core.status import Metric, PruneSummary, RunStatus, TrainSummary

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from tpt_runtime.artifacts.files import write_json
 from tpt_runtime.artifacts.manifest import read_manifest
-from tpt_runtime.core.commands import FinalizeConfig
+from tpt_runtime.core.choices import KeepCheckpoints
+from tpt_runtime.core.configs import FinalizeConfig
 from tpt_runtime.core.layout import MANIFEST
-from tpt_runtime.core.spec import KeepCheckpoints
 from tpt_runtime.step.context import Context
 
 

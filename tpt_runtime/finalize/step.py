@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tpt_runtime.artifacts.files import fresh_folder, partial_folder, publish_folder, write_atomic, write_json
 from tpt_runtime.artifacts.manifest import read_manifest, write_manifest
-from tpt_runtime.core.commands import FinalizeConfig
+from tpt_runtime.core.configs import FinalizeConfig
 from tpt_runtime.core.status import FinalizeSummary
 from tpt_runtime.finalize.gather import gather
 from tpt_runtime.finalize.retention import keep_models

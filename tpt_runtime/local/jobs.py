@@ -1,7 +1,7 @@
 """Jobs of processes on one machine: what the planner asks for is carried out here, and what became of it is seen from disk.
 
     jobs/JOB/job.json       what was asked for
-    jobs/JOB/INDEX/         of one shard or node: alive, process.json, termination, exit.json (see `processes.py`)
+    jobs/JOB/INDEX/         of one shard or node: alive, started.json, process.json, termination, exit.json (see `processes.py`)
     logs/JOB-INDEX.log      all that it said
 
 A Job is made of these files alone, so a run that was killed sees the same Jobs when it is started again; a process that nobody
@@ -18,7 +18,8 @@ from pathlib import Path
 
 from tpt_runtime.artifacts.files import write_json
 from tpt_runtime.core.actions import StartStep
-from tpt_runtime.core.commands import PROGRAMS, StepConfig
+from tpt_runtime.core.commands import PROGRAMS
+from tpt_runtime.core.configs import StepConfig
 from tpt_runtime.core.model import Model
 from tpt_runtime.core.observed import JobState, ObservedJob
 from tpt_runtime.core.status import Progress, StepName
@@ -68,8 +69,8 @@ class JobRecord(Model):
     attempt: int
     indexes: int
     created: datetime
-    deleting: bool = False
-    """It is to go, and its processes are being ended."""
+    deleting: datetime | None = None
+    """Since when it is to go and its processes are being ended; None: it is to stay."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ class Jobs:
     def survivors(self) -> list[Path]:
         """Return the records of processes of an earlier `tpt run` that still live; they are ending by themselves."""
         mine = {process.folder for process, _ in self._running.values()}
-        return [folder for folder in self._settings.jobs.glob("*/*") if folder not in mine and lives(folder)]
+        folders = (path for path in self._settings.jobs.glob("*/*") if path.is_dir())
+        return [folder for folder in folders if folder not in mine and lives(folder)]
 
     def recover(self, now: datetime) -> None:
         """Close the records of an earlier `tpt run`, whose processes have all ended: what nobody saw end was disrupted."""
@@ -120,6 +122,7 @@ class Jobs:
         path = self._settings.jobs / start.job / RECORD
         if path.exists():
             return
+        self._clear(start.job)  # what is left of one of that name whose removal was cut off
         record = JobRecord(
             name=start.job,
             step=start.step,
@@ -130,22 +133,22 @@ class Jobs:
         )
         write_json(path, record.full_wire())
         self._waiting[start.job] = (starting, list(range(start.indexes)))
-        self._fill(start.job)
+        self._fill(start.job, now)
 
-    def delete(self, job: str) -> None:
+    def delete(self, job: str, now: datetime) -> None:
         """End a Job's processes; its records go when they have ended."""
         record = self._record(job)
         if record is None:
             return
-        if not record.deleting:
-            record = record.model_copy(update={"deleting": True})
+        if record.deleting is None:
+            record = record.model_copy(update={"deleting": now})
             write_json(self._settings.jobs / job / RECORD, record.full_wire())
         self._stop(job)
         self._settle(record)
 
     def release(self, job: str) -> None:
         """Clear away the records of a finished Job; its log stays."""
-        shutil.rmtree(self._settings.jobs / job, ignore_errors=True)
+        self._clear(job)
 
     def kill(self) -> None:
         """End every process at once."""
@@ -166,7 +169,7 @@ class Jobs:
             record = self._record(job)
             if record is not None and self._failed(record):
                 self._stop(job)
-            self._fill(job)
+            self._fill(job, now)
             if record is not None:
                 self._settle(record)
         return bool(ended)
@@ -185,6 +188,13 @@ class Jobs:
         """Return where a process's output goes."""
         return self._settings.logs / f"{job}-{index}.log"
 
+    def _clear(self, job: str) -> None:
+        """Remove a Job's records: job.json first, so that it is there whole or not at all."""
+        folder = self._settings.jobs / job
+        (folder / RECORD).unlink(missing_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+
     def _folder(self, job: str, index: int) -> Path:
         return self._settings.jobs / job / str(index)
 
@@ -202,7 +212,7 @@ class Jobs:
     def _failed(self, record: JobRecord) -> bool:
         return any(exit_ is not None and exit_.code != 0 for exit_ in self._exits(record))
 
-    def _fill(self, job: str) -> None:
+    def _fill(self, job: str, now: datetime) -> None:
         """Start processes of `job` while there are both a process that waits and a place that is free."""
         if job not in self._waiting:
             return
@@ -212,7 +222,7 @@ class Jobs:
         while left and free:
             index = left.pop(0)
             place = free.pop(0)
-            self._running[job, index] = (Process(self._launch(starting, index, place)), place)
+            self._running[job, index] = (Process(self._launch(starting, index, place), now), place)
         if not left:
             del self._waiting[job]
 
@@ -248,8 +258,8 @@ class Jobs:
     def _settle(self, record: JobRecord) -> None:
         """Clear away a deleted Job once nothing of it runs."""
         current = self._record(record.name)
-        if current is not None and current.deleting and not self._alive(record.name):
-            shutil.rmtree(self._settings.jobs / record.name)
+        if current is not None and current.deleting is not None and not self._alive(record.name):
+            self._clear(record.name)
 
     def _alive(self, job: str) -> bool:
         return job in self._waiting or any(name == job for name, _ in self._running)
@@ -258,7 +268,7 @@ class Jobs:
         folders = [self._folder(record.name, index) for index in range(record.indexes)]
         exits = self._exits(record)
         began = [moment for moment in map(started, folders) if moment is not None]
-        state = self._state(record, exits, begun=bool(began))
+        state = self._state(record, exits)
         over = state in (JobState.SUCCEEDED, JobState.FAILED)
         failures = [
             failure_of(exit_, termination(folder), self.log(record.name, index))
@@ -273,15 +283,16 @@ class Jobs:
             created=record.created,
             started=min(began, default=None),
             finished=max((exit_.finished for exit_ in exits if exit_), default=None) if over else None,
-            deleting=record.deleting,
+            deleting=record.deleting is not None,
+            deleting_since=record.deleting,
             failure=worst(failures) if state is JobState.FAILED else None,
             summaries=tuple(map(termination, folders)) if state is JobState.SUCCEEDED else (),
             progress=progress,
         )
 
-    def _state(self, record: JobRecord, exits: list[Exit | None], *, begun: bool) -> JobState:
+    def _state(self, record: JobRecord, exits: list[Exit | None]) -> JobState:
         if all(exit_ is not None and exit_.code == 0 for exit_ in exits):
             return JobState.SUCCEEDED
         if self._alive(record.name):
-            return JobState.RUNNING if begun else JobState.PENDING
+            return JobState.RUNNING
         return JobState.FAILED

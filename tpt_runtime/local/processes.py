@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from tpt_runtime.artifacts.files import write_json
-from tpt_runtime.local.warden import ALIVE, EXIT, KILL, PROCESS, STOP
+from tpt_runtime.local.warden import ALIVE, EXIT, KILL, STOP
 
 GRACE_SECONDS = 25.0
 """From the request to stop to the kill; a step ends itself within 20 s."""
+STARTED = "started.json"
+"""Written before a process is started: started."""
 TERMINATION = "termination"
 """Where the step leaves its summary or its error."""
 
@@ -64,16 +66,18 @@ class Exit:
 class Process:
     """A process that this `tpt run` started."""
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: Launch, now: datetime) -> None:
         """Start it.
 
         Raises:
-            OSError: the system cannot start a process, or `launch.folder` cannot be written.
+            OSError: the system cannot start a process, or a folder cannot be made.
+            StepFailed: the start cannot be recorded.
         """
         self.folder = launch.folder
         self.log = launch.log
         launch.folder.mkdir(parents=True, exist_ok=True)
         launch.log.parent.mkdir(parents=True, exist_ok=True)
+        write_json(launch.folder / STARTED, {"started": now.isoformat()})
         alive = os.open(launch.folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,7 +128,7 @@ class Process:
 
 def started(folder: Path) -> datetime | None:
     """Return when the process of `folder` began."""
-    record = _record(folder / PROCESS)
+    record = _record(folder / STARTED)
     return None if record is None else datetime.fromisoformat(record["started"])
 
 

@@ -145,7 +145,7 @@ class Runner:
             case StartStep():
                 self._start(action, now)
             case DeleteJob():
-                jobs.delete(action.job)
+                jobs.delete(action.job, now)
             case ReleaseJob():
                 jobs.release(action.job)
 

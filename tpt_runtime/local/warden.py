@@ -28,7 +28,7 @@ ALIVE = "alive"
 EXIT = "exit.json"
 """Written when the step's process has ended: code (negative: that signal), stopped, finished."""
 PROCESS = "process.json"
-"""Written when it has begun: pid, started."""
+"""Written when it has begun: pid, for people."""
 STOP = b"s"
 KILL = b"k"
 
@@ -61,7 +61,7 @@ def main() -> int:
             start_new_session=True,
             preexec_fn=die_with_us,  # noqa: PLW1509
         )
-        write_json(folder / PROCESS, {"pid": child.pid, "started": _now()})
+        write_json(folder / PROCESS, {"pid": child.pid})
         code, stopped, killed = _watch(child.pid, wakeups, grace)
         child.returncode = code
         _end_leftovers(child.pid, 0.0 if killed else PARTING_SECONDS)

@@ -2,7 +2,7 @@
 
 import sys
 
-from tpt_runtime.core.commands import PrepareConfig
+from tpt_runtime.core.configs import PrepareConfig
 from tpt_runtime.prepare.step import prepare
 from tpt_runtime.step.program import run_step
 

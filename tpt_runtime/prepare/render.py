@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import SandboxedEnvironment
 
+from tpt_runtime.core.choices import PromptMode
 from tpt_runtime.core.errors import ConfigurationError
-from tpt_runtime.core.spec import Prompt, PromptMode
+from tpt_runtime.core.spec import Prompt
 
 
 class Tokenizer(Protocol):

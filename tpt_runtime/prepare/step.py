@@ -7,7 +7,7 @@ from typing import Any
 
 from tpt_runtime.artifacts.files import fresh_folder, partial_folder, publish_folder, write_json, write_rows
 from tpt_runtime.artifacts.manifest import file_entry, finished, write_manifest
-from tpt_runtime.core.commands import PrepareConfig
+from tpt_runtime.core.configs import PrepareConfig
 from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.rows import PreparedPrompt
 from tpt_runtime.core.spec import Dataset

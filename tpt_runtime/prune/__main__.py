@@ -2,7 +2,7 @@
 
 import sys
 
-from tpt_runtime.core.commands import PruneConfig
+from tpt_runtime.core.configs import PruneConfig
 from tpt_runtime.prune.step import prune
 from tpt_runtime.step.program import run_step
 

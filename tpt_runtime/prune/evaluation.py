@@ -6,7 +6,7 @@ from typing import Any
 from tpt_runtime.artifacts.files import fresh_folder, partial_folder, publish_folder, read_rows, write_json, write_rows
 from tpt_runtime.artifacts.manifest import Manifest, verified, write_manifest
 from tpt_runtime.core import layout
-from tpt_runtime.core.commands import GradePart, PruneConfig
+from tpt_runtime.core.configs import GradePart, PruneConfig
 from tpt_runtime.core.rows import Example
 from tpt_runtime.core.status import Comparison, PruneOutcome, PruneSummary
 from tpt_runtime.core.verdict import Verdict

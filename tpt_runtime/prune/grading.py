@@ -7,8 +7,9 @@ from itertools import islice
 from types import TracebackType
 from typing import Self
 
+from tpt_runtime.core.choices import VerifierType
 from tpt_runtime.core.rows import Grade, GradedPrompt, PreparedPrompt, Sample, SampledPrompt
-from tpt_runtime.core.spec import Verifier, VerifierType
+from tpt_runtime.core.spec import Verifier
 from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.verify.pool import GradingPool
 from tpt_runtime.verify.protocol import Grade as Verdicts

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tpt_runtime.core.spec import Deduplicate, Keep, Pruning
+from tpt_runtime.core.choices import Deduplicate, Keep
+from tpt_runtime.core.spec import Pruning
 from tpt_runtime.core.verdict import Verdict
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tpt_runtime.artifacts.files import read_rows
 from tpt_runtime.artifacts.samples import chunk_files, read_samples
-from tpt_runtime.core.commands import GradePart, SelectPart
+from tpt_runtime.core.configs import GradePart, SelectPart
 from tpt_runtime.core.rows import Example, PreparedPrompt, Sample, SampledPrompt
 from tpt_runtime.core.spec import Verifier
 from tpt_runtime.prune.grading import Graded, Grader

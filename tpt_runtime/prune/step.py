@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tpt_runtime.artifacts.manifest import finished
-from tpt_runtime.core.commands import PruneConfig
+from tpt_runtime.core.configs import PruneConfig
 from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.status import PruneOutcome, PruneSummary
 from tpt_runtime.prune.evaluation import evaluate

@@ -12,7 +12,7 @@ from typing import Any
 from tpt_runtime.artifacts.files import fresh_folder, partial_folder, publish_folder, write_json, write_rows
 from tpt_runtime.artifacts.manifest import Manifest, verified, write_manifest
 from tpt_runtime.core import layout
-from tpt_runtime.core.commands import PruneConfig, SelectPart
+from tpt_runtime.core.configs import PruneConfig, SelectPart
 from tpt_runtime.core.rows import Example, GradedPrompt
 from tpt_runtime.core.status import PruneOutcome, PruneSummary
 from tpt_runtime.core.verdict import Verdict

@@ -23,7 +23,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from tpt_runtime.artifacts.files import storage_failure
-from tpt_runtime.core.commands import StepConfig
+from tpt_runtime.core.configs import StepConfig
 from tpt_runtime.core.errors import EXIT_CRASH, ConfigurationError, Interrupted, TptError
 from tpt_runtime.core.status import SUMMARY_BYTES, Summary
 from tpt_runtime.step.context import Context

@@ -15,14 +15,18 @@ after the mark makes the last number behind it the answer, unmarked. And a solut
 
 import re
 
-from tpt_runtime.verify.marks import ANSWER, BOXED, HASHES, LAST, MARK, REVISED, Found, Span, line_end, span_at
+from tpt_runtime.verify.marks import ANSWER, BOXED, HASHES, LAST, REVISED, Found, Span, line_end, marks_in, span_at
 from tpt_runtime.verify.numbers import QUANTITY, Number, number_of, same
 from tpt_runtime.verify.prose import last_stated
 from tpt_runtime.verify.reading import Reading, Shape, read
 from tpt_runtime.verify.text import typed
 
-_NEXT_PROBLEM = re.compile(r"^[ \t*#]{0,8}(?:Q|Question|Problem|New problem|Next problem|Human|User|Instruction)[ \t]*:", re.MULTILINE)
-_END_OF_TURN = re.compile(r"<\|(?:im_start|im_end|user|eot_id|start_header_id|endoftext|end)\|>|<start_of_turn>|<end_of_turn>|\[INST\]|</s>|<eos>")
+_NEXT_PROBLEM = re.compile(
+    r"^[ \t*#]{0,8}(?:Q|Question|Problem|New problem|Next problem|Human|User|Instruction)[ \t]*:", re.MULTILINE
+)
+_END_OF_TURN = re.compile(
+    r"<\|(?:im_start|im_end|user|eot_id|start_header_id|endoftext|end)\|>|<start_of_turn>|<end_of_turn>|\[INST\]|</s>|<eos>"
+)
 _REVISION = re.compile(
     r"\b(?:wait|hold on|hang on|oops|scratch that|on second thoughts?|correction|i made (?:a|an) (?:mistake|error)|my mistake|"
     r"let me (?:redo|recalculate|recheck|reconsider|correct|fix|re-\w+)|(?:that|this|it)(?:'s| is| was) (?:wrong|incorrect|not (?:right|correct))|"
@@ -30,9 +34,12 @@ _REVISION = re.compile(
     re.IGNORECASE,
 )
 _CONFIRMED = re.compile(r"\b(?:correct|right|fine|confirmed|verified|checks out|holds|matches)\b", re.IGNORECASE)
-_REFUTED = re.compile(r"(?:\bnot|n't)\s+(?:correct|right)|\bwrong\b|\bincorrect\b|\bmistake\b|\berror\b|\banswer (?:is|was) not\b", re.IGNORECASE)
+_REFUTED = re.compile(
+    r"(?:\bnot|n't)\s+(?:correct|right)|\bwrong\b|\bincorrect\b|\bmistake\b|\berror\b|\banswer (?:is|was) not\b", re.IGNORECASE
+)
 _FORMULA = re.compile(r"\$([^$\n]+)\$|\\\(([^\n]+?)\\\)|\\\[([^\n]+?)\\\]")
-_SAID_LAST = re.compile(r"(?:^|\n|=|\b(?:is|are)\b)[ \t]*([^\n=]{1,100}?)[ \t.]*$")
+_SAID_BEFORE = re.compile(r"=|\b(?:is|are)\b")
+_GROUPED = re.compile(r"\d[.,]\d{3}(?!\d)")
 _CONTINENTAL = re.compile(r"€|\beuros?\b|\bEUR\b|antwort|respuesta|réponse|risposta|resposta|antwoord|ответ", re.IGNORECASE)
 _TAIL_READ = 4000
 
@@ -40,8 +47,8 @@ _TAIL_READ = 4000
 def find_answer(solution: str) -> Found | None:
     """Return the final answer of `solution` as a number, or what stands in its place; None if there is none."""
     text = _first_turn(typed(solution))
-    continental = _CONTINENTAL.search(text) is not None
-    marks = list(MARK.finditer(text))
+    continental = _GROUPED.search(text) is not None and _CONTINENTAL.search(text) is not None
+    marks = marks_in(text)
     if _NEXT_PROBLEM.search(text):
         text = _first_problem(text, marks, continental)
         marks = [mark for mark in marks if mark.end() <= len(text)]
@@ -55,15 +62,15 @@ def find_answer(solution: str) -> Found | None:
 def find_expression(solution: str) -> tuple[str, str] | None:
     """Return the final answer of `solution` as text, and its pattern, for references that are no numbers; None if there is none."""
     text = _first_turn(typed(solution))
-    for mark in reversed(list(MARK.finditer(text))):
+    for mark in reversed(marks_in(text)):
         span = span_at(text, mark)
         if span and text[span.start : span.end].strip(" .*#$"):
             return text[span.start : span.end].strip(), span.pattern
     formulas = _FORMULA.findall(text)
     if formulas:
         return "".join(formulas[-1]).strip(), LAST
-    said = _SAID_LAST.search(text.rstrip())
-    return (said[1], LAST) if said else None
+    said = _SAID_BEFORE.split(text.rstrip(" .\t\n").rpartition("\n")[2])[-1].strip()
+    return (said, LAST) if said else None
 
 
 def _first_turn(text: str) -> str:
@@ -119,14 +126,18 @@ def _opens_working(text: str, span: Span, reading: Reading) -> bool:
 def _last_result(text: str, start: int) -> Number | None:
     """Return the number after the last equals sign of `text` from `start` on."""
     equals = text.rfind("=", start)
-    match = QUANTITY.match(text, equals + 1 + len(text[equals + 1 :]) - len(text[equals + 1 :].lstrip(" $>"))) if equals >= 0 else None
+    match = (
+        QUANTITY.match(text, equals + 1 + len(text[equals + 1 :]) - len(text[equals + 1 :].lstrip(" $>")))
+        if equals >= 0
+        else None
+    )
     return number_of(match) if match else None
 
 
 def _as_revised(text: str, span: Span, found: Found, continental: bool) -> Found | None:
     """Return `found`, or what replaces it if the solution takes it back afterwards."""
     tail = text[span.end : span.end + _TAIL_READ]
-    cue = _REVISION.search(tail)
+    cue = _REVISION.search(tail) if tail.strip() else None
     if cue is None:
         return found
     rest = tail[cue.start() :]

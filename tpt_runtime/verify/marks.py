@@ -17,10 +17,10 @@ BOLD = "bold"
 LAST = "last number"
 REVISED = "revised"
 
-WORD = r"answer|ans|antwort|respuesta|réponse|risposta|resposta|antwoord|ответ"
-MARK = re.compile(rf"#{{4,}}|<answer>|(?<!</)(?:\\f?boxed(?![a-zA-Z])|\\fbox(?![a-zA-Z])|\b(?:{WORD})\b|答案|答え)", re.IGNORECASE)
-"""The beginning of a mark. Give a match to `span_at`."""
-
+_MARK = re.compile(
+    r"#{4,}|\\(?:f?boxed|fbox)(?![a-zA-Z])|<answer>|答案|答え"
+    r"|(?:[Aa](?:nswer|NSWER|ns|NS|ntwort|ntwoord)|[Rr](?:espuesta|éponse|isposta|esposta)|[Оо]твет)(?!\w)"
+)  # no flag and no look-behind: they would cost the quick search for a first letter
 _CONNECTIVE = re.compile(
     r"[*_\"']{0,3}(?:[ \t]*\([^()\n]{1,30}\))?(?:[ \t]+(?:to|for|of|in)\b[^.:=?\n]{0,80}?)?[*_\"']{0,3}"
     r"(?:[ \t]*(?::|=>?|->|[ \t]-[ \t])|[ \t]+(?:is|was|are|equals|comes\s+(?:out\s+)?to|must\s+be|should\s+be|ist|es|est|è|é|lautet)\b"
@@ -33,7 +33,9 @@ _FILLER = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?](?=[\s*\"')\]$]|$)|\n|$")
-_IS_THE = re.compile(r"\bis\s+(?:therefore\s+|thus\s+|then\s+)?(?:the|our|my)\s+(?:(?:final|correct|right|exact)\s+)*$", re.IGNORECASE)
+_IS_THE = re.compile(
+    r"\bis\s+(?:therefore\s+|thus\s+|then\s+)?(?:the|our|my)\s+(?:(?:final|correct|right|exact)\s+)*$", re.IGNORECASE
+)
 _SUPPOSED = re.compile(
     r"\b(?:thought|if|suppose|supposing|assume|assuming|guess(?:ed)?|whether|unless|until|wrong|incorrect|initial|previous|first|original|let)"
     r"\s+(?:that\s+)?(?:the\s+|my\s+|this\s+)?(?:(?:final|correct|first|initial)\s+)*$",
@@ -75,8 +77,23 @@ class Found:
         return self.pattern not in (LAST, REVISED)
 
 
+def marks_in(text: str) -> list[re.Match[str]]:
+    """Return the beginnings of what may be marks, in order; give each to `span_at`."""
+    return [mark for mark in _MARK.finditer(text) if not (is_word(mark) and _continues_word(text, mark.start()))]
+
+
+def is_word(mark: re.Match[str]) -> bool:
+    """Return whether a mark is the word "answer" in some language."""
+    return mark[0][0] not in "#\\<"
+
+
+def _continues_word(text: str, start: int) -> bool:
+    before = text[start - 1 : start]
+    return (before.isalnum() and text[start] != "答") or before in ("_", "/")
+
+
 def span_at(text: str, mark: re.Match[str]) -> Span | None:
-    """Return the place that a match of `MARK` points to, or None if it points to none."""
+    """Return the place that a mark points to, or None if it points to none."""
     if mark[0].startswith("#"):
         return _line_span(text, mark.end())
     if mark[0].startswith("\\"):
@@ -101,7 +118,11 @@ def line_end(text: str, start: int) -> int:
 def _line_span(text: str, start: int) -> Span | None:
     end = line_end(text, start)
     is_last = not text[end:].strip()
-    if not text[start:end].strip() or _STEP_HEADING.match(text, start, end) or (not is_last and _LIST_HEADING.match(text, start, end)):
+    if (
+        not text[start:end].strip()
+        or _STEP_HEADING.match(text, start, end)
+        or (not is_last and _LIST_HEADING.match(text, start, end))
+    ):
         return None
     return Span(start, end, HASHES)
 

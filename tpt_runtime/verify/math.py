@@ -14,7 +14,7 @@ from functools import lru_cache
 from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.verify import symbolic
 from tpt_runtime.verify.extract import find_answer, find_expression
-from tpt_runtime.verify.marks import HASHES, MARK, Found, span_at
+from tpt_runtime.verify.marks import HASHES, Found, marks_in, span_at
 from tpt_runtime.verify.numbers import Number, same
 from tpt_runtime.verify.protocol import MATH, Grade
 from tpt_runtime.verify.reading import Shape, read
@@ -83,7 +83,7 @@ def _reference(reference: str) -> ReferenceAnswer:
     if "####" in text:
         text = text.rpartition("####")[2].strip()
     elif "\\boxed" in text or "\\fbox" in text:
-        spans = [span_at(text, mark) for mark in MARK.finditer(text) if mark[0].startswith("\\")]
+        spans = [span_at(text, mark) for mark in marks_in(text) if mark[0].startswith("\\")]
         text = text[spans[-1].start : spans[-1].end].strip() if spans and spans[-1] else ""
     reading = read(text) if len(text) <= _LONGEST_ANSWER else None
     number = reading.number if reading is not None and reading.shape is Shape.NUMBER else None

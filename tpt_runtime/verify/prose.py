@@ -8,16 +8,16 @@ answer should come, or gives up, has none.
 import re
 from collections.abc import Iterator
 
-from tpt_runtime.verify.marks import ANSWER, BOLD, LAST, MARK, WORD, Found, is_supposed
+from tpt_runtime.verify.marks import ANSWER, BOLD, LAST, Found, is_supposed, is_word, marks_in
 from tpt_runtime.verify.numbers import Number, same
 from tpt_runtime.verify.reading import Reading, Shape, Stated, read, stated
 from tpt_runtime.verify.text import plain
 
-_BROKEN_OFF = re.compile(
-    rf"(?:[-=+*/<(\[{{$€,]|#{{4,}}|\\f?boxed\s*\{{?[^{{}}\n]*|\b(?:{WORD})(?:\s+is\b)?\s*:?|<<[^<>\n]*|"
-    r"\b(?:the|a|an|of|for|to|is|are|and|or|with|by|at|from|per|so|then|that|she|he|they|has|have|will|makes?))\s*$",
-    re.IGNORECASE,
+_DANGLING_WORDS = frozenset(
+    "the a an of for to is are and or with by at from per so then that she he they has have will make makes".split()
 )
+_DANGLING_MARK = re.compile(r"(?:answer|antwort|respuesta|réponse|risposta|resposta|ответ)\W*(?:is|ist|es|est)?[\s:*]*$", re.IGNORECASE)
+_OPEN_BOX = re.compile(r"\\(?:f?boxed|fbox)\s*\{?[^{}\n]*$")
 _RULER = re.compile(r"(?:\n\s*[-*_=]{3,}|\*\*|[`$])\s*$")
 _GIVEN_UP = re.compile(
     r"\b(?:unknown|undetermined|(?:cannot|can't|can not|could not|couldn't|unable to|impossible to)\s+(?:be\s+)?"
@@ -34,23 +34,29 @@ _REMARK = re.compile(
 _SENTENCE_BREAK = re.compile(r"(?<=[.!?])[\"')*_]*\s+|(?<=[.!?]\*\*)\s+")
 _LIST_NUMBER = re.compile(r"\s*(?:[-*]\s+)?\d{1,3}[.)]\s+(?=\S)")
 _CLAUSE_BREAK = re.compile(r"[,;]\s")
-_SUBORDINATE = re.compile(r"\s*(?:which(?!\s+(?:is|equals|makes|gives)\s+(?:about\s+)?[-\d.])|since|because|where|given|when|if|after|by|assuming|as|not|and not|instead)\b", re.IGNORECASE)
+_SUBORDINATE = re.compile(
+    r"\s*(?:which(?!\s+(?:is|equals|makes|gives)\s+(?:about\s+)?[-\d.])|since|because|where|given|when|if|after|by|assuming|as|not|and not|instead)\b",
+    re.IGNORECASE,
+)
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*|__([^_\n]{1,120})__|<b>([^<\n]{1,120})</b>")
 _CIRCUMSTANCE = re.compile(
-    r"\b(?:in|from|over|after|within|among|every|during|throughout)\s+(?:the\s+|all\s+|these\s+|those\s+)?(?:next\s+|first\s+|last\s+)?$", re.IGNORECASE
+    r"\b(?:in|from|over|after|within|among|every|during|throughout)\s+(?:the\s+|all\s+|these\s+|those\s+)?(?:next\s+|first\s+|last\s+)?$",
+    re.IGNORECASE,
 )
 _DURATION = re.compile(r"\bfor\s+$", re.IGNORECASE)
 _TIME_UNIT = re.compile(r"\s*(?:second|minute|hour|day|week|month|year)s?\b", re.IGNORECASE)
 _BRACKETS = re.compile(r"\s\([^()]*\)")
-_EITHER = re.compile(r"[\w%']{0,20}(?:\s+[\w%']{1,20}){0,2}?\s*,?\s*\bor\s+(?:maybe\s+|perhaps\s+|possibly\s+|about\s+)?|-", re.IGNORECASE)
+_EITHER = re.compile(
+    r"[\w%']{0,20}(?:\s+[\w%']{1,20}){0,2}?\s*,?\s*\bor\s+(?:maybe\s+|perhaps\s+|possibly\s+|about\s+)?|-", re.IGNORECASE
+)
 _LINES_READ = 40
 _TAIL_READ = 240
 
 
 def last_stated(text: str, continental: bool) -> Found | None:
     """Return the answer of `text` (already `typed`), which has no strong mark; None if it has no answer."""
-    text = _RULER.sub("", text.rstrip()).rstrip()
-    if _BROKEN_OFF.search(text, max(0, len(text) - _TAIL_READ)):
+    text = _RULER.sub("", text.rstrip()).rstrip() if text.rstrip()[-1:] in "-*_=`$" else text.rstrip()
+    if _breaks_off(text):
         return None
     for keep_remarks in (False, True):
         for sentence in _sentences_from_the_end(text):
@@ -62,6 +68,17 @@ def last_stated(text: str, continental: bool) -> Found | None:
             if found:
                 return found if found.reading.shape is not Shape.NONE else None
     return None
+
+
+def _breaks_off(text: str) -> bool:
+    """Return whether `text` ends where an answer should come."""
+    last, before = text[-1:], text[-2:-1]
+    if last in "=+(<[{€,#" or (last in "-*/$" and not before.isdigit()):
+        return True
+    tail = text[-_TAIL_READ:]
+    if tail.rpartition(" ")[2].lower() in _DANGLING_WORDS or tail.rfind("<<") > tail.rfind(">>"):
+        return True
+    return _DANGLING_MARK.search(tail[-40:]) is not None or ("\\" in tail and _OPEN_BOX.search(tail) is not None)
 
 
 def _sentences_from_the_end(text: str) -> Iterator[str]:
@@ -84,14 +101,18 @@ def _in_sentence(sentence: str, continental: bool) -> Found | None:
     if not any(char.isdigit() for char in sentence):
         return None
     numbers = stated(plain(sentence), continental)
-    mark = next((mark for mark in reversed(list(MARK.finditer(sentence))) if mark[0][0] not in "#\\"), None)
+    mark = next((mark for mark in reversed(marks_in(sentence)) if is_word(mark)), None)
     if not numbers:
         # "The answer is not 18": the solution withholds its answer, an earlier number must not stand in for it.
         return Found(sentence.strip(), Reading(Shape.NONE), LAST) if mark else None
-    return _bold(sentence, continental) or _after_answer(sentence, mark, continental) or _last(plain(sentence), numbers, continental)
+    return (
+        _bold(sentence, continental) or _after_answer(sentence, mark, continental) or _last(plain(sentence), numbers, continental)
+    )
 
 
 def _bold(sentence: str, continental: bool) -> Found | None:
+    if "**" not in sentence and "__" not in sentence and "<b>" not in sentence:
+        return None
     spans = ["".join(groups) for groups in _BOLD.findall(sentence)]
     readings = [(span, read(span, continental)) for span in spans]
     stating = [(span, reading) for span, reading in readings if reading.number is not None]

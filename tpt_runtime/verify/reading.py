@@ -56,9 +56,12 @@ _LEAD_IN = re.compile(
     r"hence|so|then|also|indeed|that|clearly|or|either|between|from|it|it's)(?![\w'.]))*",
     re.IGNORECASE,
 )
-_DENIAL = re.compile(r"(?:not|never|no|neither|cannot|unlikely|(?:more|less|fewer|greater)\s+than|over|under|above|below)\b", re.IGNORECASE)
+_DENIAL = re.compile(
+    r"(?:not|never|no|neither|cannot|unlikely|(?:more|less|fewer|greater)\s+than|over|under|above|below)\b", re.IGNORECASE
+)
 _REASON = re.compile(
-    r"[,;]?\s(?:because|since|as\s+there|where|given\s+that|rather\s+than|instead\s+of|not)\s|\s\((?!\d+\)$)|\bfor\s+example\b", re.IGNORECASE
+    r"[,;]?\s(?:because|since|as\s+there|where|given\s+that|rather\s+than|instead\s+of|not)\s|\s\((?!\d+\)$)|\bfor\s+example\b",
+    re.IGNORECASE,
 )
 _CLAUSE_END = re.compile(r"[.!?](?:\s|$)|[,;]\s|\n")
 _OPERATOR = re.compile(r"\s*(?:[-+*/^]|x(?=\s*\d))\s*\(?\s*[-\d.\\(]|\^|\(\s*[-\d]|[xyznabijπθ√](?![\w'])", re.IGNORECASE)
@@ -77,18 +80,18 @@ _JUXTAPOSED = re.compile(r"\s+-?[\d.]*\d")
 _ARITHMETIC_WORD = re.compile(r"[\w%'/^-]{0,20}\s+(?:plus|minus|times|divided\s+by|multiplied\s+by)\s", re.IGNORECASE)
 _SIGN = re.compile(r"([-+])\s*(?=[\d.])")
 _MINUS_BEFORE = re.compile(r"(?:^|[=(:\[]\s*|[a-zA-Z,]\s+)-$|[=(:]\s*-\s*$")
-_LABEL_BEFORE = re.compile(
-    r"\b(?:steps?|parts?|questions?|problems?|equations?|eq|option|choice|methods?|examples?|exercise|figure|table|stage|case|phase|"
-    r"solution|approach|chapter|section|page|line|rule|note|q)\s*[.#]?\s*$",
-    re.IGNORECASE,
+_LABELS = frozenset(
+    "step steps part parts question questions problem problems equation equations eq option choice method methods example examples "
+    "exercise figure table stage case phase solution approach chapter section page line rule note q".split()
 )
+_ORDINALS = frozenset({"st", "nd", "rd", "th"})
+_DENYING = ("n't", "not", "never", "neither", "nor", "than", "instead", "except", "<", ">", "≤", "≥")
 _DENIED_BEFORE = re.compile(
     r"(?:\b(?:not|never|cannot|neither|nor|than|instead\s+of|except)|n't|[\w)%]\s*[<>≤≥])"
     r"(?:\s+(?:be|equal|equals|to|exactly|just|simply|only|actually|really|the|a|an|been|=))*(?:\s+[\w']+)?\s*-?$",
     re.IGNORECASE,
 )
 _ENUMERATOR = re.compile(r"\s*[.)]\s+\S")
-_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
 _LOOK_BACK = 48
 
 
@@ -117,7 +120,7 @@ def stated(sentence: str, continental: bool = False) -> list[Stated]:
         before = sentence[max(0, start - _LOOK_BACK) : start]
         if not _is_label(sentence, before, end):
             number = number_of(match, continental)
-            negative = number is not None and _MINUS_BEFORE.search(before)
+            negative = number is not None and before.rstrip().endswith("-") and _MINUS_BEFORE.search(before)
             found.append(Stated(start, end, number.negative() if number is not None and negative else number))
     return found
 
@@ -206,8 +209,21 @@ def _without_reason(text: str) -> str:
 
 
 def _is_label(sentence: str, before: str, end: int) -> bool:
+    """Return whether the digits that end at `end`, after `before`, are no statement of the sentence."""
     if before[-1:].isalpha() or before[-1:] == "_":
         return True
-    if _ORDINAL.match(sentence, end) or _LABEL_BEFORE.search(before) or _DENIED_BEFORE.search(before):
+    folded = before.lower()
+    if any(word in folded for word in _DENYING) and _DENIED_BEFORE.search(before):
+        return True
+    if _is_ordinal(sentence, end) or _follows_label(folded):
         return True
     return not before.strip(" \t>#*-") and _ENUMERATOR.match(sentence, end) is not None
+
+
+def _is_ordinal(sentence: str, end: int) -> bool:
+    return sentence[end : end + 2].lower() in _ORDINALS and not sentence[end + 2 : end + 3].isalpha()
+
+
+def _follows_label(folded: str) -> bool:
+    last = folded.rstrip(" #").rsplit(None, 1)[-1:]
+    return bool(last) and last[0].strip("(#*.") in _LABELS

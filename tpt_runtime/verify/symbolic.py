@@ -17,7 +17,28 @@ _FRACTION = re.compile(r"\\[dtc]frac")
 _ROOT = re.compile(r"(?<!\\)\bsqrt\s*\(([^()]*)\)|√\s*\(([^()]*)\)|√\s*(\d+)")
 _POWER = re.compile(r"(?<=\d)\s*\*\*\s*(?=[-\d])")
 _UNIT_WORDS = re.compile(r"(?<=[\d)])\s+[A-Za-z]{2,}(?:\s+[A-Za-z]+)*\s*\.?$")
-_FUNCTIONS = frozenset({"sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "pi", "det", "max", "min", "mod", "arcsin", "arccos", "arctan"})
+_FUNCTIONS = frozenset(
+    {
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "log",
+        "ln",
+        "exp",
+        "sqrt",
+        "pi",
+        "det",
+        "max",
+        "min",
+        "mod",
+        "arcsin",
+        "arccos",
+        "arctan",
+    }
+)
 MAX_LENGTH = 1000
 """Longest expression that is looked at."""
 
