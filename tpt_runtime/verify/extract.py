@@ -33,6 +33,8 @@ _REVISION = re.compile(
     r"answer (?:is|was) (?:not|wrong|incorrect)|answer (?:isn't|wasn't)|sorry|apologies)\b|(?:^|[.!?]\s+|\n\s*)(?:no|actually),?\s",
     re.IGNORECASE,
 )
+_REVISING = ("wait", "hold on", "hang on", "oops", "scratch", "second thought", "correct", "mistake", "error", "let me ", "wrong", "not ", "n't")
+_REVISING += ("sorry", "apolog", "no ", "no,", "actually")
 _CONFIRMED = re.compile(r"\b(?:correct|right|fine|confirmed|verified|checks out|holds|matches)\b", re.IGNORECASE)
 _REFUTED = re.compile(
     r"(?:\bnot|n't)\s+(?:correct|right)|\bwrong\b|\bincorrect\b|\bmistake\b|\berror\b|\banswer (?:is|was) not\b", re.IGNORECASE
@@ -49,7 +51,7 @@ def find_answer(solution: str) -> Found | None:
     text = _first_turn(typed(solution))
     continental = _GROUPED.search(text) is not None and _CONTINENTAL.search(text) is not None
     marks = marks_in(text)
-    if _NEXT_PROBLEM.search(text):
+    if ":" in text and _NEXT_PROBLEM.search(text):
         text = _first_problem(text, marks, continental)
         marks = [mark for mark in marks if mark.end() <= len(text)]
     for mark in reversed(marks):
@@ -137,7 +139,8 @@ def _last_result(text: str, start: int) -> Number | None:
 def _as_revised(text: str, span: Span, found: Found, continental: bool) -> Found | None:
     """Return `found`, or what replaces it if the solution takes it back afterwards."""
     tail = text[span.end : span.end + _TAIL_READ]
-    cue = _REVISION.search(tail) if tail.strip() else None
+    folded = tail.lower()
+    cue = _REVISION.search(tail) if any(word in folded for word in _REVISING) else None
     if cue is None:
         return found
     rest = tail[cue.start() :]

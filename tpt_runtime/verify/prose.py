@@ -14,9 +14,9 @@ from tpt_runtime.verify.reading import Reading, Shape, Stated, read, stated
 from tpt_runtime.verify.text import plain
 
 _DANGLING_WORDS = frozenset(
-    "the a an of for to is are and or with by at from per so then that she he they has have will make makes".split()
+    "the a an of for to is are and or with by at from per so then that she he they has have will make makes "
+    "answer antwort respuesta réponse risposta resposta ответ ist es est".split()
 )
-_DANGLING_MARK = re.compile(r"(?:answer|antwort|respuesta|réponse|risposta|resposta|ответ)\W*(?:is|ist|es|est)?[\s:*]*$", re.IGNORECASE)
 _OPEN_BOX = re.compile(r"\\(?:f?boxed|fbox)\s*\{?[^{}\n]*$")
 _RULER = re.compile(r"(?:\n\s*[-*_=]{3,}|\*\*|[`$])\s*$")
 _GIVEN_UP = re.compile(
@@ -76,9 +76,10 @@ def _breaks_off(text: str) -> bool:
     if last in "=+(<[{€,#" or (last in "-*/$" and not before.isdigit()):
         return True
     tail = text[-_TAIL_READ:]
-    if tail.rpartition(" ")[2].lower() in _DANGLING_WORDS or tail.rfind("<<") > tail.rfind(">>"):
+    words = tail.rstrip(" :*_").rsplit(None, 1)
+    if words and words[-1].lstrip("*_#").lower() in _DANGLING_WORDS:
         return True
-    return _DANGLING_MARK.search(tail[-40:]) is not None or ("\\" in tail and _OPEN_BOX.search(tail) is not None)
+    return tail.rfind("<<") > tail.rfind(">>") or ("\\" in tail and _OPEN_BOX.search(tail) is not None)
 
 
 def _sentences_from_the_end(text: str) -> Iterator[str]:
@@ -140,7 +141,7 @@ def _after_answer(sentence: str, mark: re.Match[str] | None, continental: bool) 
 
 def _last(sentence: str, numbers: list[Stated], continental: bool) -> Found:
     """Return the number of the last clause that states one on its own account, outside brackets if there is one."""
-    bare = _BRACKETS.sub(lambda brackets: " " * len(brackets[0]), sentence)
+    bare = _BRACKETS.sub(lambda brackets: " " * len(brackets[0]), sentence) if "(" in sentence else sentence
     outside = [number for number in numbers if bare[number.start].strip()]
     if outside:
         sentence, numbers = bare, outside
