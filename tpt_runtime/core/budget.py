@@ -1,12 +1,13 @@
-"""What a run will take at most: tokens, GPU memory, bytes on the storage. Plain arithmetic, with its sources; nothing is measured.
+"""What a run will take at most: tokens, GPU memory, bytes on the storage. Plain arithmetic with its sources; nothing is measured.
 
 Bounds are upper bounds where they count tokens (a sample rarely reaches `maxTokens`), and lower bounds where they count memory:
 what a library keeps for itself comes on top, which is why `USABLE` of a GPU is counted on and no more. Hours are never guessed:
 they follow from a throughput that the user gives.
 
 Training keeps fp32 weights, fp32 gradients and AdamW's two moments: 16 bytes a parameter. ZeRO divides them over the processes
-(Rajbhandari et al. 2020, arXiv 1910.02054): stage 1 the moments, stage 2 the gradients too, stage 3 the weights too. Stages 1 and 2 of
-DeepSpeed 0.19 keep one more fp32 copy of each process's part of the weights; stage 3 does not where the weights are fp32 already.
+(Rajbhandari et al. 2020, arXiv 1910.02054): stage 1 the moments, stage 2 the gradients too, stage 3 the weights too. Stages 1
+and 2 of DeepSpeed 0.19 keep one more fp32 copy of each process's part of the weights; stage 3 does not where the weights are
+fp32 already (seen in its source).
 """
 
 import math
@@ -14,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tpt_runtime.core.spec import Method, Spec, TrainData, Training, TrainingEngine
+from tpt_runtime.core.choices import Method, TrainData, TrainingEngine
+from tpt_runtime.core.spec import Spec, Training
 
 FP32 = 4
 BF16 = 2

@@ -1,0 +1,30 @@
+"""`tpt demo-model`: a base model and data to try everything with."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("demo-model", short_help="Make a base model and data to try everything with.")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--kind",
+    type=click.Choice(["quickstart", "smollm2"]),
+    default="quickstart",
+    show_default=True,
+    help="quickstart: a tiny model trained on the spot. smollm2: SmolLM2-135M-Instruct, from a Python package.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of model and data; quickstart only."
+)
+def command(folder: Path, kind: str, seed: int) -> None:
+    """Write a base model and its data sets into FOLDER, an ordinary Hugging Face folder and JSONL files.
+
+    The same seed gives the same data everywhere, and the same model on the same machine.
+    """
+    from tpt_runtime.demo import write_quickstart, write_smollm2
+
+    if kind == "quickstart":
+        write_quickstart(folder, seed)
+    else:
+        write_smollm2(folder)
