@@ -1,32 +1,23 @@
-"""One definition of every step's configuration: what the local runner and Kubernetes hand to `python -m tpt_runtime.STEP`.
+"""One definition of every step's configuration: what the local runner and Kubernetes hand to `python -m tpt_runtime.STEP`."""
 
-Every digest is computed here, from the spec alone: settings that determine results, chained through what a step builds on (as in
-a Merkle tree). So where an artifact lies is known before it exists, and again after the status was lost. What is mutable (shards,
-nodes, micro batches, secrets) travels beside the digest, never in it.
-"""
-
-import hashlib
-import json
 from typing import Any
 
 from tpt_runtime.core import layout
 from tpt_runtime.core.actions import StartStep
-from tpt_runtime.core.model import Model, fixed_settings
-from tpt_runtime.core.spec import (
-    Dataset,
-    Evaluation,
-    KeepCheckpoints,
-    ModelSource,
-    Pruning,
-    Run,
-    Sampling,
-    SamplingEngine,
-    Spec,
-    TrainData,
-    TrainFrom,
-    Training,
-    Verifier,
+from tpt_runtime.core.configs import (
+    FinalizeConfig,
+    GradePart,
+    PrepareConfig,
+    PruneConfig,
+    SampleConfig,
+    SamplePart,
+    SelectPart,
+    StepConfig,
+    TrainConfig,
 )
+from tpt_runtime.core.model import fixed_settings
+from tpt_runtime.core.paths import Paths, digest_of
+from tpt_runtime.core.spec import Evaluation, Run, Sampling, Training
 from tpt_runtime.core.status import StepName
 
 PROGRAMS = {
@@ -40,268 +31,11 @@ PROGRAMS = {
 }
 
 
-class StepConfig(Model):
-    """What every step is told."""
-
-    run: str
-    """Name of the run."""
-    namespace: str
-    """Its namespace."""
-    step: StepName
-    """Which step this is; sample also serves evaluate, prune also grade."""
-    round: int
-    """The round: 0 for prepare; for evaluate and grade the round of the model that is evaluated."""
-    attempt: int
-    """Which attempt, from 1."""
-    storage: str
-    """Folder that relative URIs of the spec count from: the claim's mount, or `tpt run`'s work folder."""
-    root: str
-    """Folder of the run's artifacts; every path in a configuration counts from it unless it says otherwise."""
-
-
-class PrepareConfig(StepConfig):
-    """Of prepare."""
-
-    digest: str
-    path: str
-    """Folder to write."""
-    model: ModelSource
-    dataset: Dataset
-    verifier: Verifier
-    seed: int
-    max_tokens: int
-    """Longest sample, for the check that prompts leave room in the model's context."""
-
-
-class SamplePart(Model):
-    """One purpose of a sample step: to evaluate a model, or to draw training samples."""
-
-    digest: str
-    path: str
-    """Folder of the samples."""
-    purpose: str
-    """evaluate or train; it goes into every prompt's seed."""
-    round: int
-    """The round whose number goes into every prompt's seed: of the model evaluated, or the one that will train on the samples."""
-    prompts: dict[str, str]
-    """Prepared prompts to sample, file by data set."""
-    samples_per_prompt: int
-    temperature: float
-    top_p: float
-    top_k: int | None = None
-    max_tokens: int
-    stop: list[str] = []
-    seed: int
-
-
-class SampleConfig(StepConfig):
-    """Of sample and of evaluate."""
-
-    model: str
-    """Folder of the model, below `root`."""
-    engine: SamplingEngine
-    shards: int
-    tensor_parallel_size: int
-    parts: list[SamplePart]
-    """What to sample, in this order, in one engine start; a part whose manifest matches is not repeated."""
-
-
-class GradePart(Model):
-    """Grade the samples of an evaluation: the figures of one model."""
-
-    digest: str
-    path: str
-    """Folder to write."""
-    samples: str
-    """Folder of the samples to grade."""
-    samples_digest: str
-    round: int
-    """The round whose model is measured."""
-    prompts: dict[str, str]
-    k: list[int]
-    compare_path: str | None = None
-    """Folder of the best earlier model's grades, for the paired comparison; not in the digest."""
-    compare_round: int | None = None
-
-
-class SelectPart(Model):
-    """Grade the samples of the training set and keep what is to be trained on."""
-
-    digest: str
-    path: str
-    samples: str
-    samples_digest: str
-    round: int
-    prompts: dict[str, str]
-    samples_per_prompt: int
-    k: list[int]
-    """pass@k of the training set that are reported, those up to the samples of a prompt."""
-    pruning: Pruning
-    seed: int
-    held_out: str | None = None
-    """Folder of the grades whose correct validation traces serve for the held-out loss."""
-
-
-class PruneConfig(StepConfig):
-    """Of prune and of grade."""
-
-    verifier: Verifier
-    metric: str
-    """The objective's metric, which the comparison is made in."""
-    grade: GradePart | None = None
-    select: SelectPart | None = None
-
-
-class TrainConfig(StepConfig):
-    """Of train."""
-
-    digest: str
-    path: str
-    """Folder to write; the model is its `model/`."""
-    model: str
-    """Folder of the model to start from."""
-    tokenizer: str
-    """Folder of the tokenizer."""
-    examples: list[str]
-    """Folders of the prune steps whose training sets are trained on, the latest last."""
-    training: Training
-    learning_rate: float
-    seed: int
-    parent_digest: str
-    """Digest of the model started from, for the lineage."""
-    settings_note: dict[str, Any] = {}
-    """Fixed settings of the whole run, for the model card."""
-
-
-class FinalizeConfig(StepConfig):
-    """Of finalize."""
-
-    digest: str
-    path: str
-    """Folder of the report."""
-    rounds: list[dict[str, str]]
-    """Artifacts of each round from 0, made or not: folders by kind (sample, prune, train, model, evaluate, grade)."""
-    best_round: int | None
-    last_round: int
-    retention: KeepCheckpoints
-    spec: dict[str, Any]
-    status: dict[str, Any]
-    """The status at the time, for the report."""
-
-
-def digest_of(*parts: Any) -> str:
-    """Return the first 16 hex digits of the SHA-256 of the canonical JSON of `parts`."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def learning_rate(training: Training) -> float:
     """Return the peak learning rate: as set, or by method."""
     if training.learning_rate is not None:
         return training.learning_rate
     return 1e-4 if training.method == "LoRA" else 1e-6
-
-
-class Paths:
-    """Digests and folders of everything that a run will make, from its spec alone."""
-
-    def __init__(self, spec: Spec) -> None:
-        """Chain from `spec`."""
-        self.spec = spec
-        verifier = fixed_settings(spec.pruning.verifier)
-        self.prepare = digest_of(
-            "prepare",
-            fixed_settings(spec.model),
-            fixed_settings(spec.dataset),
-            verifier.get("type"),
-            spec.sampling.seed,
-            spec.sampling.max_tokens,
-        )
-        self._verifier = verifier
-        self._models = {0: self.prepare}
-
-    def model(self, number: int) -> str:
-        """Return the digest of model `number`; 0 is the base model."""
-        for n in range(len(self._models), number + 1):
-            self._models[n] = self.train(n)
-        return self._models[number]
-
-    def sample(self, number: int) -> str:
-        """Return the digest of round `number`'s training samples."""
-        return digest_of("sample", self.model(number - 1), self.prepare, number, fixed_settings(self.spec.sampling))
-
-    def evaluate(self, number: int) -> str:
-        """Return the digest of the evaluation samples of model `number`."""
-        evaluation = fixed_settings(self.spec.evaluation)
-        drawn = {key: value for key, value in evaluation.items() if key not in ("k", "everyRounds")}
-        sampling = self.spec.sampling
-        shared = [sampling.engine.value, sampling.max_tokens, sampling.stop, sampling.seed]
-        return digest_of("evaluate", self.model(number), self.prepare, drawn, shared)
-
-    def grade(self, number: int) -> str:
-        """Return the digest of the grades of model `number`."""
-        return digest_of("grade", self.evaluate(number), self._verifier, sorted(self.spec.evaluation.k))
-
-    def prune(self, number: int) -> str:
-        """Return the digest of round `number`'s training set."""
-        return digest_of("prune", self.sample(number), fixed_settings(self.spec.pruning))
-
-    def train(self, number: int) -> str:
-        """Return the digest of the training that makes model `number`."""
-        training = self.spec.training
-        data = [self.prune(n) for n in self.trained_on(number)]
-        return digest_of("train", self.model(self.trained_from(number)), data, fixed_settings(training))
-
-    def trained_from(self, number: int) -> int:
-        """Return the number of the model that round `number` starts its training from."""
-        return 0 if self.spec.training.from_ is TrainFrom.BASE else number - 1
-
-    def trained_on(self, number: int) -> range:
-        """Return the rounds whose examples round `number` trains on."""
-        return range(1 if self.spec.training.data is TrainData.ACCUMULATED else number, number + 1)
-
-    def sample_dir(self, number: int) -> str:
-        """Return the folder of round `number`'s training samples."""
-        return layout.step_dir(number, "sample", self.sample(number))
-
-    def evaluate_dir(self, number: int) -> str:
-        """Return the folder of the evaluation samples of model `number`."""
-        return layout.step_dir(number, "evaluate", self.evaluate(number))
-
-    def grade_dir(self, number: int) -> str:
-        """Return the folder of the grades of model `number`."""
-        return layout.step_dir(number, "grade", self.grade(number))
-
-    def prune_dir(self, number: int) -> str:
-        """Return the folder of round `number`'s training set."""
-        return layout.step_dir(number, "prune", self.prune(number))
-
-    def train_dir(self, number: int) -> str:
-        """Return the folder of the training that makes model `number`."""
-        return layout.step_dir(number, "train", self.train(number))
-
-    def model_dir(self, number: int) -> str:
-        """Return the folder of model `number`, below the run's root.
-
-        Of a local base model it is `prepare-DIGEST/model`, a link that prepare puts there, so that nobody else resolves URIs.
-        """
-        return f"{layout.prepare_dir(self.prepare)}/model" if number == 0 else layout.model_dir(self.train_dir(number))
-
-    def prompts(self, *sets: str) -> dict[str, str]:
-        """Return the prepared prompt files of `sets`, those that the spec has."""
-        present = [name for name in sets if name != "eval" or self.spec.dataset.eval is not None]
-        return {name: layout.prompts_file(self.prepare, name) for name in present}
-
-    def artifacts(self, number: int) -> dict[str, str]:
-        """Return the folders of round `number` by kind."""
-        folders = {"evaluate": self.evaluate_dir(number), "grade": self.grade_dir(number), "model": self.model_dir(number)}
-        if number:
-            folders |= {
-                "sample": self.sample_dir(number),
-                "prune": self.prune_dir(number),
-                "train": self.train_dir(number),
-            }
-        return folders
 
 
 class Commands:

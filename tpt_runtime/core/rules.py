@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tpt_runtime.core.spec import Method, PromptMode, SamplingEngine, TrainingEngine
+from tpt_runtime.core.choices import Method, PromptMode, SamplingEngine, TrainingEngine
 
 Fragment = Mapping[str, Any]
 """A JSON merge patch (RFC 7386) on a valid resource: what is None is removed."""

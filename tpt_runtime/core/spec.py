@@ -4,110 +4,29 @@ Field docstrings are the descriptions that `kubectl explain` shows. Rules that s
 Marked `MUTABLE` is what may change during a run (see `model.py`). Nothing here reads files or fills in what only a step can know.
 """
 
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from tpt_runtime.core.choices import (
+    Batching,
+    Deduplicate,
+    Keep,
+    KeepCheckpoints,
+    Method,
+    Precision,
+    PromptMode,
+    SamplingEngine,
+    Scheduler,
+    TrainData,
+    TrainFrom,
+    TrainingEngine,
+    VerifierType,
+)
 from tpt_runtime.core.model import MUTABLE, Fraction, LongText, Model, ShortText, Uri
 
 API_VERSION = "tpt.dev/v1alpha1"
 KIND = "SelfImprovementRun"
-
-
-class PromptMode(StrEnum):
-    """How a prompt reaches the model."""
-
-    CHAT = "Chat"
-    COMPLETION = "Completion"
-
-
-class SamplingEngine(StrEnum):
-    """What generates samples."""
-
-    VLLM = "VLLM"
-    TRANSFORMERS = "Transformers"
-
-
-class VerifierType(StrEnum):
-    """How an answer is compared with the reference."""
-
-    MATH = "Math"
-    GSM8K_STRICT = "GSM8KStrict"
-
-
-class Keep(StrEnum):
-    """Which samples may become training examples."""
-
-    CORRECT = "Correct"
-    PARSEABLE = "Parseable"
-    RANDOM = "Random"
-
-
-class Deduplicate(StrEnum):
-    """When two samples of one prompt count as the same."""
-
-    NONE = "None"
-    TEXT = "Text"
-    EQUATIONS = "Equations"
-
-
-class TrainFrom(StrEnum):
-    """Which model a round fine-tunes."""
-
-    LAST = "Last"
-    BASE = "Base"
-
-
-class TrainData(StrEnum):
-    """Which rounds' examples a round trains on."""
-
-    LATEST = "Latest"
-    ACCUMULATED = "Accumulated"
-
-
-class TrainingEngine(StrEnum):
-    """What runs the optimizer."""
-
-    DEEPSPEED = "DeepSpeed"
-    TORCH = "Torch"
-
-
-class Method(StrEnum):
-    """Which weights are trained."""
-
-    FULL = "Full"
-    LORA = "LoRA"
-
-
-class Batching(StrEnum):
-    """How examples are put together into batches."""
-
-    LENGTH_GROUPED = "LengthGrouped"
-    PACKED = "Packed"
-    PADDED = "Padded"
-
-
-class Scheduler(StrEnum):
-    """How the learning rate falls after warm-up."""
-
-    COSINE = "Cosine"
-    LINEAR = "Linear"
-    CONSTANT = "Constant"
-
-
-class Precision(StrEnum):
-    """In what precision the forward and backward passes run; weights are kept and saved in fp32 either way."""
-
-    BF16 = "BF16"
-    FP32 = "FP32"
-
-
-class KeepCheckpoints(StrEnum):
-    """Which rounds' models stay on the storage when a run ends."""
-
-    BEST = "Best"
-    ALL = "All"
 
 
 class SecretRef(Model):

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tpt_runtime.core.commands import Paths
 from tpt_runtime.core.completion import objective_value, percent
+from tpt_runtime.core.paths import Paths
 from tpt_runtime.core.rounds import Rounds, StepKey
 from tpt_runtime.core.spec import Spec
 from tpt_runtime.core.status import (
