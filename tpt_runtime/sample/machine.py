@@ -1,0 +1,44 @@
+"""What a machine without an accelerator has to give: cores and memory, as far as this process (or its container) may use them."""
+
+import math
+import os
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+MEMORY = Path("/proc/meminfo")
+PROCESSOR = Path("/proc/cpuinfo")
+
+
+def usable_cores(cgroup: Path = CGROUP) -> int:
+    """Return how many cores this process may keep busy: those it may run on, less if its container's quota is smaller."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = _words(cgroup / "cpu.max").partition(" ")
+    if quota.isdigit() and period.isdigit():
+        cores = min(cores, math.ceil(int(quota) / int(period)))
+    return max(1, cores)
+
+
+def available_memory(cgroup: Path = CGROUP, memory: Path = MEMORY) -> int:
+    """Return the bytes that can be taken without swapping, within the container's limit. Linux only."""
+    lines = (line.split() for line in memory.read_text().splitlines())
+    free = next(int(words[1]) * 1024 for words in lines if words[0] == "MemAvailable:")
+    limit, used = _words(cgroup / "memory.max"), _words(cgroup / "memory.current")
+    if not (limit.isdigit() and used.isdigit()):
+        return free
+    # The page cache counts as used but is given back on demand.
+    statistics = dict(line.split() for line in _words(cgroup / "memory.stat").splitlines())
+    left = max(0, int(limit) - int(used) + int(statistics.get("inactive_file", 0)))
+    return min(free, left)
+
+
+def computes_bfloat16(processor: Path = PROCESSOR) -> bool:
+    """Return whether the processor multiplies bfloat16 by itself (AVX-512 BF16 or AMX) instead of emulating it."""
+    flags = next((line.split() for line in _words(processor).splitlines() if line.startswith("flags")), [])
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+
+
+def _words(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,95 @@
+"""One part of a sample step, seen by one shard: its prompts, what of them is done, and its manifest at the end."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tpt_runtime.artifacts.files import read_rows
+from tpt_runtime.artifacts.manifest import Manifest, write_manifest
+from tpt_runtime.core.configs import SampleConfig, SamplePart
+from tpt_runtime.core.errors import ArtifactError
+from tpt_runtime.core.names import prompt_seed
+from tpt_runtime.core.rows import SampledPrompt
+from tpt_runtime.core.status import SampleSummary
+from tpt_runtime.sample.chunks import ChunkFolder, ChunkNames, PromptKey, Shard
+from tpt_runtime.sample.engine import Drawing, Request
+
+PromptIds = tuple[int, ...]
+
+
+class Part:
+    """What is left to do of one part, and what was done."""
+
+    def __init__(self, config: SampleConfig, settings: SamplePart, shard: Shard) -> None:
+        """Read the prompts and the chunks that are there.
+
+        Raises:
+            ArtifactError: a file of either is missing or damaged.
+        """
+        root = Path(config.root)
+        self.settings = settings
+        self.longest_prompt = 0
+        """In tokens, over all shards: so that every shard's engine is set up alike."""
+        self._config = config
+        self._shard = shard
+        self._share = dict(shard.share(list(self._prompts(root))))
+        self._chunks = ChunkFolder(root / settings.path, settings.samples_per_prompt)
+        self._chunks.read()
+        self._names = ChunkNames(root / settings.path, shard, config.attempt)
+
+    def __len__(self) -> int:
+        """Return how many prompts this shard owns."""
+        return len(self._share)
+
+    @property
+    def pending(self) -> list[PromptKey]:
+        """This shard's prompts that are not done, in order."""
+        return [key for key in self._share if key not in self._chunks.done]
+
+    def prompt_ids(self, key: PromptKey) -> PromptIds:
+        """Return the token ids of a prompt of this shard."""
+        return self._share[key]
+
+    def requests(self, stop_ids: frozenset[int]) -> Iterator[tuple[Request, PromptKey]]:
+        """Yield a request for every pending prompt."""
+        settings = self.settings
+        drawing = Drawing(
+            samples=settings.samples_per_prompt,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            top_k=settings.top_k,
+            max_tokens=settings.max_tokens,
+            stop=tuple(settings.stop),
+            stop_ids=stop_ids,
+        )
+        for key in self.pending:
+            seed = prompt_seed(settings.seed, settings.round, settings.purpose, key.id)
+            yield Request(f"{settings.digest}/{key.set}/{key.id}", self._share[key], drawing, seed), key
+
+    def write(self, rows: list[SampledPrompt]) -> None:
+        """Write the samples of some prompts, whole or not at all."""
+        self._chunks.write(next(self._names), rows)
+
+    def finish(self, seconds: Mapping[str, float]) -> Manifest:
+        """Write this shard's manifest, after the last prompt."""
+        counts = self._chunks.counts(self._share)
+        summary = SampleSummary(
+            step=self._config.step, digest=self.settings.digest, shard=self._shard.index, seconds=dict(seconds), **counts
+        )
+        return write_manifest(
+            self._chunks.folder,
+            self.settings.digest,
+            summary=summary.full_wire(),
+            counts=counts,
+            name=self._shard.manifest,
+            files=self._chunks.files(self._share),
+        )
+
+    def _prompts(self, root: Path) -> Iterator[tuple[PromptKey, PromptIds]]:
+        for data_set, file in self.settings.prompts.items():
+            for number, row in enumerate(read_rows(root / file), 1):
+                try:
+                    ids = tuple(row["promptIds"])
+                    yield PromptKey(data_set, row["id"]), ids
+                except (KeyError, TypeError) as error:
+                    raise ArtifactError(f"{root / file}, line {number}: not a prepared prompt ({error!r})") from error
+                self.longest_prompt = max(self.longest_prompt, len(ids))
