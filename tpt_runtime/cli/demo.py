@@ -22,9 +22,11 @@ def command(folder: Path, kind: str, seed: int) -> None:
 
     The same seed gives the same data everywhere, and the same model on the same machine.
     """
-    from tpt_runtime.demo import write_quickstart, write_smollm2
-
     if kind == "quickstart":
+        from tpt_runtime.demo.quickstart import write_quickstart
+
         write_quickstart(folder, seed)
     else:
+        from tpt_runtime.demo.smollm2 import write_smollm2
+
         write_smollm2(folder)

@@ -13,7 +13,7 @@ import click
 from tpt_runtime.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 PROMPT_NAMES = ("question", "problem", "prompt", "query", "instruction", "input", "task", "text")
@@ -99,7 +99,7 @@ def _described(data: Path) -> dict[str, str]:
     }
 
 
-def guess_fields(rows: list[Mapping[str, Any]], shown: str) -> Guess:
+def guess_fields(rows: Sequence[Mapping[str, Any]], shown: str) -> Guess:
     """Return which fields of `rows` hold question and reference answer, by their names, else by being the only two.
 
     Raises:
