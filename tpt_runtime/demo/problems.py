@@ -1,7 +1,7 @@
 """The quickstart's word problems: two steps, eight wordings, and the flawed solutions that the base model learns from.
 
-Everything is a pure function of a seed, and the same on every machine: only `Random.random()` is drawn from, the one method
-whose sequence Python promises to keep. Spaces stand around every token, so that a byte-level BPE makes each number one token.
+Everything is a pure function of a seed, and the same on every machine. Spaces stand around every token, so that a byte-level
+BPE makes each number one token.
 
 Two things are held out. Operands: `part_of` assigns every multiset of operands to one part, whatever the seed and the wording,
 so no evaluation question has the arithmetic of a training question. And one wording altogether: the base model has seen it, flaw
@@ -10,22 +10,19 @@ included, but no round ever trains on it, so it shows how far a round's lesson c
 It deliberately grades nothing and samples nothing: that is the verifier's and the sampler's work.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import cycle, islice
+from itertools import islice
 from random import Random
-from typing import TypeVar
 
-Choice = TypeVar("Choice")
+from tpt_runtime.core.errors import ConfigurationError
+from tpt_runtime.demo.drawing import MOST_DRAWS, Range, in_turn, operand, percentile, pick, shuffled
 
 SHARE_RIGHT = 0.45
 """Share of the base corpus with a right solution."""
-SHARE_HABIT = 0.85
+SHARE_HABIT = 0.9
 """Share of the other solutions that show their wording's habitual flaw; the rest are slips in arithmetic."""
-SHARE_LARGE = 0.1
-"""Share of operands above the usual ones, where a wording allows them."""
 LEAST_RESULT = 3
 """Every right result is at least this, so that no slip goes below one."""
 
@@ -49,7 +46,7 @@ class Part(StrEnum):
     """Reported, never used to decide."""
 
 
-_SHARES = ((Part.BASE, 40), (Part.TRAIN, 70), (Part.VALIDATION, 80), (Part.EVAL, 100))
+_SHARES = ((Part.BASE, 40), (Part.TRAIN, 60), (Part.VALIDATION, 70), (Part.EVAL, 100))
 """Upper bounds, in percent of all multisets of operands."""
 
 
@@ -59,15 +56,6 @@ class Flaw(StrEnum):
     DROP_SECOND = "drop the second step"
     FLIP_FIRST = "add in the first step"
     FLIP_SECOND = "add in the second step"
-
-
-@dataclass(frozen=True)
-class Range:
-    """What an operand may be: mostly `least` to `usual`, now and then up to `most`."""
-
-    least: int
-    usual: int
-    most: int
 
 
 ANY = Range(2, 12, 16)
@@ -99,12 +87,55 @@ class Wording:
 WORDINGS = (
     Wording("finds", "{name} has {a} {item} , buys {b} and finds {c} . How many now ?", "+", "+", Flaw.DROP_SECOND),
     Wording("gives", "{name} has {a} {item} , gets {b} and gives away {c} . How many now ?", "+", "-", Flaw.FLIP_SECOND),
-    Wording("sells", "{name} had {a} {item} , lost {b} and sold {c} . How many are left ?", "-", "-", Flaw.DROP_SECOND, (START, USUAL, USUAL)),
-    Wording("picks", "{name} had {a} {item} , used {b} and then made {c} . How many then ?", "-", "+", Flaw.FLIP_FIRST, (START, USUAL, ANY)),
-    Wording("boxes", "{name} packs {a} boxes of {b} {item} and keeps {c} more . How many in all ?", "*", "+", Flaw.FLIP_FIRST, (DIGIT, FEW, USUAL)),
-    Wording("bags", "{name} fills {a} bags with {b} {item} each but {c} fall out . How many stay ?", "*", "-", Flaw.DROP_SECOND, (DIGIT, FEW, USUAL)),
-    Wording("days", "Each day {name} gets {a} {item} at noon and {b} at night . How many in {c} days ?", "+", "*", Flaw.FLIP_SECOND, (DIGIT, DIGIT, FEW)),
-    Wording("trays", "On each tray {name} puts {a} {item} but takes {b} off . How many on {c} trays ?", "-", "*", Flaw.FLIP_FIRST, (START, USUAL, FEW), held_out=True),
+    Wording(
+        "sells",
+        "{name} had {a} {item} , lost {b} and sold {c} . How many are left ?",
+        "-",
+        "-",
+        Flaw.DROP_SECOND,
+        (START, USUAL, USUAL),
+    ),
+    Wording(
+        "picks",
+        "{name} had {a} {item} , used {b} and then made {c} . How many then ?",
+        "-",
+        "+",
+        Flaw.FLIP_FIRST,
+        (START, USUAL, ANY),
+    ),
+    Wording(
+        "boxes",
+        "{name} packs {a} boxes of {b} {item} and keeps {c} more . How many in all ?",
+        "*",
+        "+",
+        Flaw.FLIP_FIRST,
+        (DIGIT, FEW, USUAL),
+    ),
+    Wording(
+        "bags",
+        "{name} fills {a} bags with {b} {item} each but {c} fall out . How many stay ?",
+        "*",
+        "-",
+        Flaw.DROP_SECOND,
+        (DIGIT, FEW, USUAL),
+    ),
+    Wording(
+        "days",
+        "Each day {name} gets {a} {item} at noon and {b} at night . How many in {c} days ?",
+        "+",
+        "*",
+        Flaw.FLIP_SECOND,
+        (DIGIT, DIGIT, FEW),
+    ),
+    Wording(
+        "trays",
+        "On each tray {name} puts {a} {item} but takes {b} off . How many on {c} trays ?",
+        "-",
+        "*",
+        Flaw.FLIP_FIRST,
+        (START, USUAL, FEW),
+        held_out=True,
+    ),
 )
 
 _OPERATIONS: dict[str, Callable[[int, int], int]] = {
@@ -175,8 +206,7 @@ class Row:
 
 def part_of(operands: tuple[int, int, int]) -> Part:
     """Return the one part that questions with these operands belong to, in whatever order and wording they come."""
-    digest = hashlib.sha256(" ".join(map(str, sorted(operands))).encode()).digest()
-    share = int.from_bytes(digest[:8]) % 100
+    share = percentile(operands)
     return next(part for part, bound in _SHARES if share < bound)
 
 
@@ -193,25 +223,37 @@ def base_corpus(seed: int, size: int) -> list[Row]:
         size: number of rows.
     """
     rng = Random(f"base {seed}")
-    problems = (_draw(rng, wording, Part.BASE) for wording in _in_turn(WORDINGS, size))
+    problems = (_draw(rng, wording, Part.BASE) for wording in in_turn(WORDINGS, size))
     rows = [_row(problem, _base_steps(rng, problem)) for problem in problems]
-    return _shuffled(rng, rows)
+    return shuffled(rng, rows)
 
 
 def questions(part: Part, seed: int, size: int) -> list[Row]:
-    """Return `size` questions with right solutions, no two with the same wording and operands.
+    """Return `size` different questions with right solutions.
 
-    `EVAL` takes all wordings in turn; the other parts leave out the one that is held out.
+    `EVAL` takes all wordings in turn; the other parts leave out the one that is held out. What is measured on asks no
+    arithmetic of a wording twice, so that its questions are independent; training questions may differ in names only.
+
+    Raises:
+        ConfigurationError: there are not so many.
     """
     rng = Random(f"{part} {seed}")
     wordings = tuple(wording for wording in WORDINGS if part is Part.EVAL or not wording.held_out)
-    seen: set[str] = set()
+    seen: set[object] = set()
     rows = []
-    for wording in _in_turn(wordings, size):
-        problem = next(drawn for drawn in _draws(rng, wording, part) if drawn.question not in seen)
-        seen.add(problem.question)
+    for wording in in_turn(wordings, size):
+        problem = _unlike(seen, islice(_draws(rng, wording, part), MOST_DRAWS), part)
         rows.append(_row(problem, problem.right_steps))
-    return _shuffled(rng, rows)
+    return shuffled(rng, rows)
+
+
+def _unlike(seen: set[object], drawn: Iterator[Problem], part: Part) -> Problem:
+    for problem in drawn:
+        key = problem.question if part is Part.TRAIN else (problem.wording.key, problem.operands)
+        if key not in seen:
+            seen.add(key)
+            return problem
+    raise ConfigurationError(f"there are no {len(seen) + 1} different {part} questions; ask for fewer")
 
 
 def _work(operands: tuple[int, int, int], operators: tuple[str, str]) -> tuple[Step, Step]:
@@ -233,7 +275,7 @@ def _base_steps(rng: Random, problem: Problem) -> tuple[Step, ...]:
 def _slip(rng: Random, problem: Problem) -> tuple[Step, ...]:
     """Return the right steps but for one result that is a little off; a slip in the first step is carried on."""
     first, second = problem.right_steps
-    off = _pick(rng, (-2, -1, 1, 2))
+    off = pick(rng, (-2, -1, 1, 2))
     if rng.random() < 0.5:
         return first, replace(second, result=second.result + off)
     slipped = replace(first, result=first.result + off)
@@ -247,35 +289,13 @@ def _draws(rng: Random, wording: Wording, part: Part) -> Iterator[Problem]:
 
 
 def _draw(rng: Random, wording: Wording, part: Part) -> Problem:
-    name, item = _pick(rng, NAMES), _pick(rng, ITEMS)
+    name, item = pick(rng, NAMES), pick(rng, ITEMS)
     while True:
-        a, b, c = (_operand(rng, span) for span in wording.ranges)
+        a, b, c = (operand(rng, span) for span in wording.ranges)
         problem = Problem(wording, (a, b, c), name, item)
         if part_of(problem.operands) is part and all(step.result >= LEAST_RESULT for step in problem.right_steps):
             return problem
 
 
-def _operand(rng: Random, span: Range) -> int:
-    if span.most > span.usual and rng.random() < SHARE_LARGE:
-        return _between(rng, span.usual + 1, span.most)
-    return _between(rng, span.least, span.usual)
-
-
 def _row(problem: Problem, steps: tuple[Step, ...]) -> Row:
     return Row(problem.question, solution(steps), problem.wording.key, problem.wording.held_out)
-
-
-def _in_turn(wordings: tuple[Wording, ...], size: int) -> Iterator[Wording]:
-    return islice(cycle(wordings), size)
-
-
-def _between(rng: Random, low: int, high: int) -> int:
-    return low + int(rng.random() * (high - low + 1))
-
-
-def _pick(rng: Random, choices: Sequence[Choice]) -> Choice:
-    return choices[_between(rng, 0, len(choices) - 1)]
-
-
-def _shuffled(rng: Random, rows: list[Row]) -> list[Row]:
-    return [row for _, row in sorted(((rng.random(), row) for row in rows), key=lambda pair: pair[0])]
