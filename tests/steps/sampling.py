@@ -100,6 +100,23 @@ def config(root: Path, *parts: SamplePart, engine: str = "Transformers", **more:
     return SampleConfig(**where | values | more, engine=SamplingEngine(engine), parts=list(parts))
 
 
+class LightTokenizer:
+    """What the step needs of a tokenizer, without importing transformers and torch; for programs that are started often."""
+
+    def __init__(self, folder: Path) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.eos_token_id = END
+        self.added_tokens_decoder = self._tokenizer.get_added_tokens_decoder()
+
+    def decode(self, token_ids: Any, **options: Any) -> str:
+        return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=options["skip_special_tokens"]))
+
+    def encode(self, text: str, **options: Any) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=options["add_special_tokens"]).ids)
+
+
 class FakeEngine:
     """Generates by seed alone, a few requests at a time, the last ones first; `on_step` is called before every step."""
 

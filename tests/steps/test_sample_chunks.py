@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.core.errors import ArtifactError, ConfigurationError
 from tpt_runtime.core.rows import Sample, SampledPrompt
-from tpt_runtime.sample.chunks import ChunkFolder, ChunkNames, PromptKey, Shard
+from tpt_runtime.sample.chunks import ChunkFolder, ChunkNames, Shard
 
 
 def row(identity: str, samples: int = 2, data_set: str = "train") -> SampledPrompt:

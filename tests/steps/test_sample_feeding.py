@@ -7,9 +7,9 @@ import pytest
 
 from tests.steps.conftest import SilentJournal
 from tests.steps.sampling import FakeEngine
+from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.core.errors import Interrupted, StepFailed
 from tpt_runtime.core.rows import Sample, SampledPrompt
-from tpt_runtime.sample.chunks import PromptKey
 from tpt_runtime.sample.engine import Drawing, Generated, Request, Result
 from tpt_runtime.sample.feeding import Feeding, Job, Meter, Pace
 from tpt_runtime.step.context import Context

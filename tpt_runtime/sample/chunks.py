@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tpt_runtime.artifacts.files import read_rows, write_rows
+from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.core.errors import ArtifactError, ConfigurationError
 from tpt_runtime.core.layout import MANIFEST
 from tpt_runtime.core.rows import SampledPrompt
@@ -23,13 +24,6 @@ from tpt_runtime.core.rows import SampledPrompt
 Item = TypeVar("Item")
 
 CHUNKS = "chunk-*.jsonl"
-
-
-class PromptKey(NamedTuple):
-    """Names a prompt within a part; the same question may stand in two sets."""
-
-    set: str
-    id: str
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.core.errors import Interrupted, StepFailed
 from tpt_runtime.core.rows import Sample, SampledPrompt
-from tpt_runtime.sample.chunks import PromptKey
 from tpt_runtime.sample.engine import Engine, Generated, Request, Result
 from tpt_runtime.step.context import Context
 

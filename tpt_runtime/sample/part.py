@@ -5,12 +5,13 @@ from pathlib import Path
 
 from tpt_runtime.artifacts.files import read_rows
 from tpt_runtime.artifacts.manifest import Manifest, write_manifest
+from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.core.configs import SampleConfig, SamplePart
 from tpt_runtime.core.errors import ArtifactError
 from tpt_runtime.core.names import prompt_seed
 from tpt_runtime.core.rows import SampledPrompt
 from tpt_runtime.core.status import SampleSummary
-from tpt_runtime.sample.chunks import ChunkFolder, ChunkNames, PromptKey, Shard
+from tpt_runtime.sample.chunks import ChunkFolder, ChunkNames, Shard
 from tpt_runtime.sample.engine import Drawing, Request
 
 PromptIds = tuple[int, ...]

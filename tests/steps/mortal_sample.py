@@ -1,0 +1,81 @@
+"""The sample step with the fake engine, ended at a named point: `mortal_sample.py POINT CONFIG`.
+
+The points ending in KILL end the process as SIGKILL does; those ending in TERM are a request to stop that arrives there.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.steps.sampling import FakeEngine, LightTokenizer
+from tpt_runtime.core.configs import SampleConfig
+from tpt_runtime.core.status import SampleSummary
+from tpt_runtime.sample import part
+from tpt_runtime.sample.feeding import Pace
+from tpt_runtime.sample.modelfolder import ModelFolder
+from tpt_runtime.sample.step import sample
+from tpt_runtime.step.context import Context
+from tpt_runtime.step.program import run_step
+
+POINT = sys.argv.pop(1)
+POINTS = (
+    "engine start KILL",
+    "before the first chunk KILL",
+    "inside the third chunk KILL",
+    "after the third chunk KILL",
+    "before the first manifest KILL",
+    "between the manifests KILL",
+    "engine start TERM",
+    "generation TERM",
+)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_call(number: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function`, which ends the process instead of being called for the `number`th time."""
+    calls = iter(range(1, 10**6))
+
+    def mortal(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == number:
+            die()
+        return function(*arguments, **options)
+
+    return mortal
+
+
+def work(config: SampleConfig, context: Context) -> SampleSummary:
+    def stop() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        context.stopping.wait(10)
+
+    engine = FakeEngine()
+    match POINT:
+        case "engine start KILL":
+            engine.open = at_call(1, engine.open)  # type: ignore[method-assign]
+        case "before the first chunk KILL":
+            part.ChunkFolder.write = at_call(1, part.ChunkFolder.write)  # type: ignore[method-assign]
+        case "inside the third chunk KILL":
+            Path.replace = at_call(3, Path.replace)  # type: ignore[method-assign]
+        case "after the third chunk KILL":
+            part.ChunkFolder.write = at_call(4, part.ChunkFolder.write)  # type: ignore[method-assign]
+        case "before the first manifest KILL":
+            part.write_manifest = at_call(1, part.write_manifest)
+        case "between the manifests KILL":
+            part.write_manifest = at_call(2, part.write_manifest)
+        case "engine start TERM":
+            opened = engine.open
+            engine.open = lambda kind, settings: (stop(), opened(kind, settings))[1]  # type: ignore[method-assign,func-returns-value]
+        case "generation TERM":
+            engine.on_step = lambda step: stop() if step == 9 else None
+    return sample(config, context, engine.open, Pace(seconds=0.0))
+
+
+if __name__ == "__main__":
+    ModelFolder.load_tokenizer = lambda model: LightTokenizer(model.path)  # type: ignore[method-assign]
+    sys.exit(run_step(SampleConfig, work))
