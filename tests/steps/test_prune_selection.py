@@ -1,5 +1,8 @@
 """Which samples are kept, policy by policy."""
 
+import time
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 from tpt_runtime.core.choices import Deduplicate, Keep
 from tpt_runtime.core.spec import Pruning
 from tpt_runtime.core.verdict import Verdict
-from tpt_runtime.prune.selection import Candidate, Fate, likeness, select
+from tpt_runtime.prune.selection import Candidate, Fate, Selection, equations, likeness
 
 R, W, U, T = Verdict.CORRECT, Verdict.WRONG, Verdict.UNPARSEABLE, Verdict.TRUNCATED
 
@@ -16,9 +19,22 @@ def prompt(*verdicts: Verdict, marked: bool = True, alike: bool = False) -> list
     return [Candidate(i, v, marked, "same" if alike else str(i)) for i, v in enumerate(verdicts)]
 
 
+class Chosen:
+    """What `Selection` makes of prompts, the cap included."""
+
+    def __init__(self, prompts: list[tuple[str, list[Candidate]]], pruning: Pruning, seed: int = 0) -> None:
+        selection = Selection(pruning, seed, number=1)
+        self.fates = {
+            (name, index): fate for name, candidates in prompts for index, fate in selection.add(name, candidates).items()
+        }
+        self.kept = selection.close()
+        self.fates |= dict.fromkeys(selection.capped, Fate.CAPPED)
+        assert selection.fates == Counter(self.fates.values())
+
+
 def fates(candidates: list[Candidate], **pruning: object) -> list[Fate]:
-    selection = select([("p", candidates)], Pruning(**({"min_examples": 1} | pruning)), seed=0, number=1)
-    return [selection.fates["p", index] for index in range(len(candidates))]
+    chosen = Chosen([("p", candidates)], Pruning(**({"min_examples": 1} | pruning)))
+    return [chosen.fates["p", index] for index in range(len(candidates))]
 
 
 def test_the_first_correct_sample_of_a_prompt_is_kept() -> None:
@@ -49,31 +65,37 @@ def test_a_control_never_keeps_anything_of_a_prompt_without_a_correct_sample() -
 
 
 def test_the_parseable_control_takes_wrong_answers_but_none_without_an_answer() -> None:
-    found = [
-        fates([Candidate(0, R, True, "a"), Candidate(1, W, True, "b"), Candidate(2, U, False, f"{n}")], keep=Keep.PARSEABLE)
-        for n in range(1)
-    ]
-    assert found[0][2] is Fate.NO_ANSWER
-    assert sorted(found[0][:2]) == sorted([Fate.KEPT, Fate.NOT_DRAWN])
+    found = fates([Candidate(0, R, True, "a"), Candidate(1, W, True, "b"), Candidate(2, U, False, "c")], keep=Keep.PARSEABLE)
+    assert found[2] is Fate.NO_ANSWER
+    assert sorted(found[:2]) == sorted([Fate.KEPT, Fate.NOT_DRAWN])
 
 
 def test_over_many_prompts_the_controls_do_keep_wrong_ones() -> None:
     prompts = [(str(n), prompt(R, W, W, U)) for n in range(200)]
     for keep, allowed in ((Keep.PARSEABLE, {R, W}), (Keep.RANDOM, {R, W, U})):
-        selection = select(prompts, Pruning(keep=keep), seed=0, number=1)
-        kept = [prompt(R, W, W, U)[index].verdict for _, index in selection.kept]
+        chosen = Chosen(prompts, Pruning(keep=keep))
+        kept = [prompt(R, W, W, U)[index].verdict for _, index in chosen.kept]
         assert set(kept) == allowed
         assert len(kept) == 200, "the control has the size that Correct would have"
 
 
 def test_the_cap_takes_a_seeded_lot_and_says_what_it_left() -> None:
     prompts = [(f"{n:03d}", prompt(R)) for n in range(100)]
-    first, again, other = (select(prompts, Pruning(max_examples=40), seed=seed, number=1) for seed in (0, 0, 1))
+    first, again, other = (Chosen(prompts, Pruning(max_examples=40), seed) for seed in (0, 0, 1))
     assert first.kept == again.kept
     assert first.kept != other.kept
     assert len(first.kept) == 40
     assert list(first.fates.values()).count(Fate.CAPPED) == 60
     assert first.kept != sorted(first.kept), "the training order is shuffled"
+
+
+@pytest.mark.parametrize("keep", [Keep.PARSEABLE, Keep.RANDOM])
+def test_the_cap_leaves_a_control_the_very_prompts_that_it_leaves_correct(keep: Keep) -> None:
+    prompts = [(f"{n:03d}", prompt(W, R, W, R)) for n in range(100)]
+    pruning = Pruning(max_examples=40, max_correct_per_prompt=2)
+    correct, control = (Chosen(prompts, pruning.model_copy(update={"keep": how})) for how in (Keep.CORRECT, keep))
+    assert [name for name, _ in control.kept] == [name for name, _ in correct.kept]
+    assert control.kept != correct.kept
 
 
 @given(
@@ -85,10 +107,10 @@ def test_the_cap_takes_a_seeded_lot_and_says_what_it_left() -> None:
 def test_selection_is_the_same_in_any_order_and_every_sample_has_a_fate(rows, keep, most, random) -> None:
     prompts = [(f"p{n}", prompt(*verdicts)) for n, verdicts in enumerate(rows)]
     pruning = Pruning(keep=keep, max_correct_per_prompt=most)
-    selection = select(prompts, pruning, seed=3, number=2)
+    selection = Chosen(prompts, pruning, seed=3)
     shuffled = list(prompts)
     random.shuffle(shuffled)
-    assert select(shuffled, pruning, seed=3, number=2).kept == selection.kept
+    assert Chosen(shuffled, pruning, seed=3).kept == selection.kept
     assert len(selection.fates) == sum(map(len, rows))
     for name, candidates in prompts:
         kept = [c for c in candidates if selection.fates[name, c.index] is Fate.KEPT]
@@ -103,10 +125,26 @@ def test_selection_is_the_same_in_any_order_and_every_sample_has_a_fate(rows, ke
         ("2 + 6 = 8", "2 + 6 = 9", Deduplicate.TEXT, False),
         ("First 2 + 6 = 8, so 8.", "She has 2+6=8 hats.", Deduplicate.EQUATIONS, True),
         ("2 + 6 = 8. 8 + 1 = 9.", "8 + 1 = 9. 2 + 6 = 8.", Deduplicate.EQUATIONS, False),
-        ("It costs $3 * 4 = $12.", "3*4=12 is it.", Deduplicate.EQUATIONS, False),
+        ("It costs $3 × 4 = $12.", "3*4=12 is it.", Deduplicate.EQUATIONS, True),
+        ("He has 5\n3 + 4 = 7", "She has 6\n3 + 4 = 7", Deduplicate.EQUATIONS, True),
+        ("2 + 6 = 8 = 8", "2 + 6 = 8", Deduplicate.EQUATIONS, True),
+        ("2 + 6 = 8 + 1 = 9", "2 + 6 = 8 + 2 = 10", Deduplicate.EQUATIONS, False),
+        ("x = 3 + 1 = 4", "y = 3 + 1 = 4", Deduplicate.EQUATIONS, True),
+        ("x = y", "x = z", Deduplicate.EQUATIONS, False),
         ("no sums here", "none here either", Deduplicate.EQUATIONS, False),
         ("same", "same", Deduplicate.NONE, False),
     ],
 )
 def test_likeness(one: str, other: str, how: Deduplicate, alike: bool) -> None:
     assert (likeness(one, how, 0) == likeness(other, how, 1)) is alike
+
+
+def test_equations_are_read_as_they_stand() -> None:
+    assert equations("2 + 6 = 8 . 8 - 1,000 = -992, so x = 5 and (3 / 4) = 0.75.") == ["2+6=8", "8-1,000=-992", "(3/4)=0.75"]
+
+
+@pytest.mark.parametrize("text", ["1" * 200_000, "1 = " * 50_000, "x=1" * 50_000, "1" * 100_000 + "=,,,,," * 10_000])
+def test_a_model_that_repeats_itself_costs_no_time(text: str) -> None:
+    began = time.process_time()
+    likeness(text, Deduplicate.EQUATIONS, 0)
+    assert time.process_time() - began < 2

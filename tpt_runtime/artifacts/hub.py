@@ -85,15 +85,26 @@ def download_model(repository: Repository, commit: str, folder: Path) -> None:
 
 
 def dataset_rows(repository: Repository, commit: str, config: str | None, split: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one split of a data set at `commit`."""
+    """Yield the rows of one split of a data set at `commit`.
+
+    Raises:
+        ConfigurationError: no access, no such config or split, or files that cannot be read as data.
+        StepFailed: the hub cannot be reached.
+    """
     import datasets
+    from huggingface_hub.errors import HfHubHTTPError
 
     datasets.disable_progress_bars()
     with _in_words(repository):
         try:
             table = datasets.load_dataset(repository.name, config, split=split, revision=commit)
-        except (ValueError, FileNotFoundError) as error:  # what it raises for an unknown config or split, or no data files
-            raise ConfigurationError(f"{repository.shown}: config {config or 'default'!r}, split {split!r}: {error}") from error
+        except (ValueError, FileNotFoundError, datasets.exceptions.DatasetGenerationError) as error:
+            if isinstance(error.__cause__, HfHubHTTPError):  # gated, say: the hub's own words are the better ones
+                raise error.__cause__ from error
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno:  # the disk, not the data
+                raise error.__cause__ from error
+            reason = error.__cause__ or error
+            raise ConfigurationError(f"{repository.shown}: config {config or 'default'!r}, split {split!r}: {reason}") from error
     yield from table
 
 

@@ -5,6 +5,8 @@ Readers call `verified()` before they use what another step wrote.
 """
 
 import hashlib
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from tpt_runtime.artifacts.files import write_json
 from tpt_runtime.core.errors import ArtifactError
 from tpt_runtime.core.layout import MANIFEST
 from tpt_runtime.core.model import Model
+
+HASHERS = 4
+"""Files that are hashed at once: hashing leaves the interpreter free, and weights are many large files."""
 
 
 class FileEntry(Model):
@@ -47,20 +52,43 @@ def file_entry(path: Path) -> FileEntry:
         return FileEntry(size=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def write_manifest(  # noqa: PLR0913 - the last three have defaults that all but one step take
+def file_entries(files: Mapping[str, Path]) -> dict[str, FileEntry]:
+    """Return size and SHA-256 of `files`, by name."""
+    with ThreadPoolExecutor(HASHERS) as pool:
+        return dict(zip(files, pool.map(file_entry, files.values()), strict=True))
+
+
+def write_manifest(  # noqa: PLR0913 - the last four have defaults that all but one step take
     folder: Path,
     digest: str,
     *,
     summary: dict[str, Any],
     counts: dict[str, int] | None = None,
     name: str = MANIFEST,
-    files: list[Path] | None = None,
+    files: Iterable[Path] | None = None,
+    known: Mapping[str, FileEntry] | None = None,
 ) -> Manifest:
-    """List `files` (default: every file below `folder` but hidden ones and manifests), and write the manifest last."""
+    """Write the manifest of `folder`, after everything that it lists.
+
+    Args:
+        folder: Where it goes.
+        digest: Of the configuration that was carried out.
+        summary: What the step will print.
+        counts: What is in it.
+        name: File name, where a folder has several manifests.
+        files: What it lists. Default: every file below `folder` but hidden ones and manifests; what lies behind a linked folder
+            is somebody else's.
+        known: Entries by relative path that need not be computed; they are listed too.
+    """
     listed = files if files is not None else sorted(path for path in folder.rglob("*") if _is_content(folder, path))
-    entries = {path.relative_to(folder).as_posix(): file_entry(path) for path in listed}
+    named = {path.relative_to(folder).as_posix(): path for path in listed}
+    entries = file_entries({name: path for name, path in named.items() if name not in (known or {})}) | dict(known or {})
     manifest = Manifest(
-        digest=digest, files=entries, counts=counts or {}, summary=summary, created=datetime.now(UTC).replace(microsecond=0)
+        digest=digest,
+        files=dict(sorted(entries.items())),
+        counts=counts or {},
+        summary=summary,
+        created=datetime.now(UTC).replace(microsecond=0),
     )
     write_json(folder / name, manifest.wire())
     return manifest
@@ -101,9 +129,16 @@ def finished(folder: Path, digest: str, name: str = MANIFEST) -> Manifest | None
     manifest = read_manifest(folder, name)
     if manifest is None:
         return None
-    _check_digest(folder, manifest, digest)
+    if manifest.digest != digest:
+        raise ArtifactError(
+            f"{folder}: its manifest is of configuration {manifest.digest}, expected {digest}; delete the folder to make it again"
+        )
     for relative, entry in manifest.files.items():
-        _check_size(folder / relative, entry)
+        path = folder / relative
+        size = path.stat().st_size if path.is_file() else None
+        if size != entry.size:
+            state = "is missing" if size is None else f"has {size} bytes"
+            raise ArtifactError(f"{path}: {state}, but its manifest says {entry.size} bytes; {_way_out(folder, name)}")
     return manifest
 
 
@@ -116,25 +151,16 @@ def verified(folder: Path, digest: str, name: str = MANIFEST) -> Manifest:
     manifest = finished(folder, digest, name)
     if manifest is None:
         raise ArtifactError(f"{folder}: no {name}, so the step that writes it has not ended; it has to run again")
-    for relative, entry in manifest.files.items():
-        found = file_entry(folder / relative)
-        if found != entry:
+    for relative, found in file_entries({relative: folder / relative for relative in manifest.files}).items():
+        expected = manifest.files[relative].sha256
+        if found.sha256 != expected:
             raise ArtifactError(
-                f"{folder / relative}: SHA-256 {found.sha256[:12]}…, but its manifest says {entry.sha256[:12]}…: the file was "
-                f"edited or damaged; delete {folder} to make it again"
+                f"{folder / relative}: SHA-256 {found.sha256[:12]}…, but its manifest says {expected[:12]}…: the file was "
+                f"edited or damaged; {_way_out(folder, name)}"
             )
     return manifest
 
 
-def _check_digest(folder: Path, manifest: Manifest, digest: str) -> None:
-    if manifest.digest != digest:
-        raise ArtifactError(
-            f"{folder}: its manifest is of configuration {manifest.digest}, expected {digest}; delete the folder to make it again"
-        )
-
-
-def _check_size(path: Path, entry: FileEntry) -> None:
-    size = path.stat().st_size if path.is_file() else None
-    if size != entry.size:
-        state = "is missing" if size is None else f"has {size} bytes"
-        raise ArtifactError(f"{path}: {state}, but its manifest says {entry.size} bytes; delete {path.parent} to make it again")
+def _way_out(folder: Path, name: str) -> str:
+    """Say what to delete: not the folder, where many files of a sample step may be sound."""
+    return f"delete it and {folder / name}, and what it held is made again"

@@ -4,7 +4,7 @@ Files come down in parallel, each first under another name, so that a cut-off co
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,18 +49,38 @@ def download_object(uri: ObjectUri, target: Path) -> None:
 
 
 def download_prefix(uri: ObjectUri, folder: Path) -> int:
-    """Copy every object below the prefix into `folder` and return how many; none is a `ConfigurationError`."""
+    """Make `folder` a copy of what lies below the prefix, and return how many objects that is.
+
+    What was copied whole before, and has not changed since, is not copied again; what is there no longer is removed.
+
+    Raises:
+        ConfigurationError: nothing is there, or access is refused.
+        StepFailed: the store failed.
+    """
     import obstore
 
     with _in_words(uri):
         store = _store(uri.bucket)
-        keys = [entry["path"] for page in obstore.list(store, prefix=uri.key) for entry in page]
-        if not keys:
+        entries = [entry for page in obstore.list(store, prefix=uri.key) for entry in page]
+        targets = {folder / entry["path"].removeprefix(uri.key).strip("/"): entry for entry in entries}
+        targets.pop(folder, None)  # the prefix itself: what some tools make to show an empty folder
+        if not targets:
             raise ConfigurationError(f"{uri.shown}: no objects below this prefix")
-        targets = {key: folder / key.removeprefix(uri.key).strip("/") for key in keys}
+        for path in folder.rglob("*"):
+            if path.is_file() and path not in targets:
+                path.unlink()
+        missing = [(entry["path"], target) for target, entry in targets.items() if not _is_copy(target, entry)]
         with ThreadPoolExecutor(PARALLEL) as pool:
-            list(pool.map(lambda item: _fetch(store, *item), targets.items()))
-    return len(keys)
+            list(pool.map(lambda item: _fetch(store, *item), missing))
+    return len(targets)
+
+
+def _is_copy(target: Path, entry: Mapping[str, Any]) -> bool:
+    """Return whether `target` is a copy of the object as it is now: of its size, and dated like it (see `_fetch`)."""
+    if not target.is_file():
+        return False
+    found = target.stat()
+    return bool(found.st_size == entry["size"] and found.st_mtime == entry["last_modified"].timestamp())
 
 
 def _store(bucket: str) -> Any:
@@ -73,13 +93,17 @@ def _store(bucket: str) -> Any:
 
 
 def _fetch(store: Any, key: str, target: Path) -> None:
+    """Copy one object; the copy has its name only once it is whole, and the date of the object."""
     import obstore
 
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
+    found = obstore.get(store, key)
     with partial.open("wb") as file:
-        for chunk in obstore.get(store, key).stream(min_chunk_size=8 << 20):
+        for chunk in found.stream(min_chunk_size=8 << 20):
             file.write(chunk)
+    changed = found.meta["last_modified"].timestamp()
+    os.utime(partial, (changed, changed))
     partial.replace(target)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tpt_runtime.artifacts.files import read_rows
 from tpt_runtime.artifacts.manifest import read_manifest
-from tpt_runtime.artifacts.samples import chunk_files, read_samples
+from tpt_runtime.artifacts.samples import PromptKey, SampleFiles
 from tpt_runtime.core import layout
 from tpt_runtime.core.configs import FinalizeConfig
 from tpt_runtime.core.rows import GradedPrompt, PreparedPrompt
@@ -40,7 +40,8 @@ def changes(root: Path, config: FinalizeConfig) -> dict[str, Any]:
     lost = [prompt for prompt in reversed(shared) if new[prompt].share < old[prompt].share]
     shown = gained[:SHOWN] + lost[:SHOWN]
     prompts = {row["id"]: row for row in read_rows(prompts_folder / f"{data_set}.jsonl") if row["id"] in shown}
-    texts = [_texts(root, config.rounds[n], answers) for n, answers in ((0, old), (config.best_round or 0, new))]
+    keys = [PromptKey(data_set, prompt) for prompt in shown]
+    texts = [_texts(root, config.rounds[n], keys, answers) for n, answers in ((0, old), (config.best_round or 0, new))]
 
     def described(prompt: str) -> Change:
         return _change(prompts[prompt], (old[prompt], new[prompt]), (texts[0][prompt], texts[1][prompt]))
@@ -64,12 +65,10 @@ def _answer(row: GradedPrompt) -> Answers:
     return Answers(sum(right) / len(right), right.index(2 * sum(right) > len(right)))
 
 
-def _texts(root: Path, folders: dict[str, str], answers: dict[str, Answers]) -> dict[str, str]:
-    """Return the typical solution of every prompt that was answered."""
-    folder = root / folders["evaluate"]
-    files = chunk_files(folder, folders["evaluate"].rpartition("-")[2])
-    rows = read_samples(files, answers.keys())
-    return {row["id"]: row["samples"][answers[row["id"]].typical]["text"] for row in rows}
+def _texts(root: Path, folders: dict[str, str], keys: list[PromptKey], answers: dict[str, Answers]) -> dict[str, str]:
+    """Return the typical solution of every prompt of `keys`."""
+    samples = SampleFiles(root / folders["evaluate"], folders["evaluate"].rpartition("-")[2])
+    return {row["id"]: row["samples"][answers[row["id"]].typical]["text"] for row in samples.read(keys)}
 
 
 def _change(prompt: PreparedPrompt, answers: tuple[Answers, Answers], texts: tuple[str, str]) -> Change:

@@ -1,13 +1,14 @@
 """Grades the evaluation of one model: its figures, its grades, and traces for the held-out loss and for reading."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from tpt_runtime.artifacts.files import fresh_folder, partial_folder, publish_folder, read_rows, write_json, write_rows
+from tpt_runtime.artifacts.files import begin_folder, publish_folder, read_rows, write_json, write_rows
 from tpt_runtime.artifacts.manifest import Manifest, verified, write_manifest
+from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.core import layout
 from tpt_runtime.core.configs import GradePart, PruneConfig
-from tpt_runtime.core.rows import Example
+from tpt_runtime.core.rows import GradedPrompt
 from tpt_runtime.core.status import Comparison, PruneOutcome, PruneSummary
 from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.prune.figures import SetFigures, compare
@@ -25,23 +26,23 @@ def evaluate(config: PruneConfig, part: GradePart, context: Context) -> Manifest
     root = Path(config.root)
     context.phase("read evaluation")
     source = Source.open(root, part)
-    folder = fresh_folder(partial_folder(root / part.path, config.attempt))
+    folder = begin_folder(root / part.path, config.attempt)
     sets = {name: SetFigures(name) for name in part.prompts}
     reading = ReadingSample(f"evaluate/{part.round}")
-    held_out: list[Example] = []
+    held_out: list[tuple[PromptKey, int]] = []
 
-    def rows() -> Any:
+    def rows() -> Iterator[GradedPrompt]:
         for graded in source.graded(config.verifier, context):
-            figures = sets[graded.row["set"]]
+            figures = sets[graded.key.set]
             figures.add(graded.row, strict=graded.strict_applies, distinct=graded.distinct)
             reading.add(graded)
-            if graded.row["set"] == "validation" and graded.correct and len(held_out) < HELD_OUT_EXAMPLES:
-                held_out.append(source.example(graded.sampled, graded.correct[0], part.round))
+            if graded.key.set == "validation" and graded.correct and len(held_out) < HELD_OUT_EXAMPLES:
+                held_out.append((graded.key, graded.correct[0]))
             yield graded.row
 
     context.phase("grade evaluation")
     write_rows(folder / layout.GRADES, rows())
-    write_rows(folder / layout.HELD_OUT, held_out)
+    write_rows(folder / layout.HELD_OUT, source.examples(held_out, part.round))
     write_rows(folder / layout.TRACES, reading.rows())
     comparison = _comparison(config, part, sets["validation"], root)
     metrics = [metric for figures in sets.values() for metric in figures.metrics(part.k)]

@@ -3,37 +3,53 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
+from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.core.choices import VerifierType
-from tpt_runtime.core.rows import Grade, GradedPrompt, PreparedPrompt, Sample, SampledPrompt
+from tpt_runtime.core.rows import Grade, GradedPrompt, Sample, SampledPrompt
 from tpt_runtime.core.spec import Verifier
 from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.verify.pool import GradingPool
 from tpt_runtime.verify.protocol import Grade as Verdicts
 from tpt_runtime.verify.protocol import verifier
 
-BATCH = 256
-"""Prompts that are handed to the pool at once: many enough to keep its processes busy, few enough to keep memory flat."""
+CUT_OFF = Verdicts(Verdict.TRUNCATED)
+
+
+class Question(NamedTuple):
+    """What grading needs of a prepared prompt; a round has many, so nothing else of them stays in memory."""
+
+    question: str
+    reference: str
 
 
 @dataclass(frozen=True)
 class Graded:
     """One prompt with its samples and their grades."""
 
-    prompt: PreparedPrompt
+    question: Question
     sampled: SampledPrompt
     row: GradedPrompt
     strict_applies: bool
     """Whether GSM8KStrict can read the reference."""
 
     @property
-    def correct(self) -> list[Sample]:
-        """Return the samples that are right."""
-        pairs = zip(self.sampled["samples"], self.row["grades"], strict=True)
-        return [sample for sample, grade in pairs if grade["verdict"] == Verdict.CORRECT]
+    def key(self) -> PromptKey:
+        """Return which prompt it is."""
+        return PromptKey(self.row["set"], self.row["id"])
+
+    @property
+    def pairs(self) -> list[tuple[Sample, Grade]]:
+        """Return every sample with its grade."""
+        return list(zip(self.sampled["samples"], self.row["grades"], strict=True))
+
+    @property
+    def correct(self) -> list[int]:
+        """Return the indexes of the samples that are right."""
+        return [sample["index"] for sample, grade in self.pairs if grade["verdict"] == Verdict.CORRECT]
 
     @property
     def distinct(self) -> int:
@@ -44,9 +60,9 @@ class Graded:
 class Grader:
     """Grades samples by a run's verifier, and by GSM8KStrict beside it; a context manager that owns the worker processes."""
 
-    def __init__(self, settings: Verifier, prompts: Mapping[str, PreparedPrompt]) -> None:
-        """Grade samples of `prompts` (by id) under `settings`."""
-        self._prompts = prompts
+    def __init__(self, settings: Verifier, questions: Mapping[PromptKey, Question]) -> None:
+        """Grade samples of `questions` under `settings`."""
+        self._questions = questions
         self._settings = settings
         self._strict = verifier(VerifierType.GSM8K_STRICT)
         self._stack = ExitStack()
@@ -62,24 +78,34 @@ class Grader:
         self._stack.close()
 
     def grade(self, rows: Iterable[SampledPrompt]) -> Iterator[Graded]:
-        """Yield every prompt with its grades, in order."""
-        iterator = iter(rows)
-        while batch := list(islice(iterator, BATCH)):
-            ended = [(row, sample) for row in batch for sample in row["samples"] if sample["finish"] != "length"]
-            stream = ((None, sample["text"], self._prompts[row["id"]]["reference"]) for row, sample in ended)
-            verdicts = (grade for _, grade in self._pool.grade(stream))
-            for row in batch:
-                yield self._graded(row, verdicts)
+        """Yield every prompt with its grades, in order; every row has at least one sample, and each prompt stands once."""
+        graded = self._pool.grade(self._solutions(rows))
+        for key, group in groupby(graded, lambda pair: _key(pair[0])):
+            rows_of_it, verdicts = zip(*group, strict=True)
+            yield self._graded(key, rows_of_it[0], verdicts)
 
-    def _graded(self, row: SampledPrompt, verdicts: Iterator[Verdicts]) -> Graded:
-        prompt = self._prompts[row["id"]]
-        applies = self._strict.check_reference(prompt["reference"]) is None
-        grades: list[Grade] = []
-        for sample in row["samples"]:
-            verdict = Verdicts(Verdict.TRUNCATED) if sample["finish"] == "length" else next(verdicts)
-            right = self._strict.grade(sample["text"], prompt["reference"]).verdict is Verdict.CORRECT
-            grades.append(_row(sample, verdict, strict=applies and sample["finish"] != "length" and right))
-        return Graded(prompt, row, GradedPrompt(id=row["id"], set=row["set"], grades=grades), applies)
+    def _solutions(self, rows: Iterable[SampledPrompt]) -> Iterator[tuple[SampledPrompt, str | Verdicts, str]]:
+        for row in rows:
+            reference = self._questions[_key(row)].reference
+            for sample in row["samples"]:
+                yield row, CUT_OFF if sample["finish"] == "length" else sample["text"], reference
+
+    def _graded(self, key: PromptKey, row: SampledPrompt, verdicts: Iterable[Verdicts]) -> Graded:
+        question = self._questions[key]
+        applies = self._strict.check_reference(question.reference) is None
+        grades = [
+            _row(sample, verdict, strict=applies and self._is_right(sample, question.reference))
+            for sample, verdict in zip(row["samples"], verdicts, strict=True)
+        ]
+        return Graded(question, row, GradedPrompt(id=key.id, set=key.set, grades=grades), applies)
+
+    def _is_right(self, sample: Sample, reference: str) -> bool:
+        """Return whether a sample that ended by itself is right under GSM8KStrict."""
+        return sample["finish"] != "length" and self._strict.grade(sample["text"], reference).verdict is Verdict.CORRECT
+
+
+def _key(row: SampledPrompt) -> PromptKey:
+    return PromptKey(row["set"], row["id"])
 
 
 def _row(sample: Sample, verdict: Verdicts, *, strict: bool) -> Grade:

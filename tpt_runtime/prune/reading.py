@@ -3,9 +3,10 @@
 import hashlib
 import heapq
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Set
 from typing import Any
 
+from tpt_runtime.core.rows import Grade, Sample
 from tpt_runtime.prune.grading import Graded
 from tpt_runtime.prune.selection import Fate
 
@@ -22,36 +23,34 @@ class ReadingSample:
 
     def add(self, graded: Graded) -> None:
         """Offer all samples of one prompt."""
-        for sample, grade in zip(graded.sampled["samples"], graded.row["grades"], strict=True):
+        for sample, grade in graded.pairs:
             identity, index = graded.row["id"], sample["index"]
             drawn = hashlib.sha256(f"{self._lot}/{identity}/{index}".encode()).digest()
             entry = (-int.from_bytes(drawn[:8], "big"), identity, index)
             heap = self._heaps[graded.row["set"], grade["verdict"]]
             if len(heap) < PER_VERDICT:
-                heapq.heappush(heap, (*entry, _trace(graded, index)))
+                heapq.heappush(heap, (*entry, _trace(graded, sample, grade)))
             elif entry > heap[0][:3]:
-                heapq.heapreplace(heap, (*entry, _trace(graded, index)))
+                heapq.heapreplace(heap, (*entry, _trace(graded, sample, grade)))
 
-    def rows(self, fates: Mapping[tuple[str, int], Fate] | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the traces by set and verdict; `fates` says what became of those of the training set."""
+    def rows(self, capped: Set[tuple[str, int]] = frozenset()) -> Iterator[dict[str, Any]]:
+        """Yield the traces by set and verdict; `capped` are samples of the training set that the cap has taken out since."""
         for key in sorted(self._heaps):
             for _, identity, index, trace in sorted(self._heaps[key], key=lambda entry: entry[1:3]):
-                fate = {} if fates is None else {"kept": fates[identity, index].value}
-                yield trace | fate
+                yield trace | ({"kept": Fate.CAPPED.value} if (identity, index) in capped else {})
 
 
-def _trace(graded: Graded, index: int) -> dict[str, Any]:
-    sample, grade = graded.sampled["samples"][index], graded.row["grades"][index]
-    right = sum(other["verdict"] == "correct" for other in graded.row["grades"])
+def _trace(graded: Graded, sample: Sample, grade: Grade) -> dict[str, Any]:
+    fate = {"kept": grade["kept"]} if "kept" in grade else {}
     return {
         "id": graded.row["id"],
         "set": graded.row["set"],
         "sample": sample["index"],
-        "question": graded.prompt["question"],
-        "reference": graded.prompt["reference"],
+        "question": graded.question.question,
+        "reference": graded.question.reference,
         "solution": sample["text"],
         "verdict": grade["verdict"],
         "answer": grade.get("answer"),
         "marked": grade["marked"],
-        "correctOf": [right, len(graded.row["grades"])],
-    }
+        "correctOf": [len(graded.correct), len(graded.row["grades"])],
+    } | fate

@@ -6,8 +6,9 @@ that what correctness adds can be told from what more training adds.
 
 import hashlib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from tpt_runtime.core.choices import Deduplicate, Keep
@@ -32,7 +33,7 @@ class Fate(StrEnum):
     """A control draws as many as Correct would keep; this one was not among them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One graded sample, as far as selection needs it."""
 
@@ -43,17 +44,45 @@ class Candidate:
     """Equal for samples that count as the same under the run's `deduplicate`."""
 
 
-@dataclass
 class Selection:
-    """What is kept of a round: (prompt id, sample index) in training order, and the fate of every sample."""
+    """Chooses the examples of a round, prompt by prompt and then under the cap; the order of the prompts changes nothing."""
 
-    kept: list[tuple[str, int]] = field(default_factory=list)
-    fates: dict[tuple[str, int], Fate] = field(default_factory=dict)
-    correct: int = 0
-    """Samples that are correct, whatever became of them."""
+    def __init__(self, pruning: Pruning, seed: int, number: int) -> None:
+        """Choose for round `number` of a run with `seed`."""
+        self.correct = 0
+        """Samples that are correct, whatever became of them."""
+        self.fates: Counter[Fate] = Counter()
+        """How many samples each fate met."""
+        self.capped: set[tuple[str, int]] = set()
+        """Samples (prompt id, index) that a prompt had kept and the cap took out."""
+        self._pruning = pruning
+        self._lot = f"{seed}/{number}"
+        self._chosen: list[tuple[str, str, int]] = []
+
+    def add(self, prompt: str, candidates: Sequence[Candidate]) -> dict[int, Fate]:
+        """Return the fate of every sample of `prompt` by index; the cap comes later (see `close`)."""
+        fates = _fates(candidates, self._pruning, f"{self._lot}/{prompt}")
+        kept = [index for index, fate in fates.items() if fate is Fate.KEPT]
+        self.correct += sum(candidate.verdict is Verdict.CORRECT for candidate in candidates)
+        self.fates.update(fates.values())
+        # By rank, not by index: so the cap leaves a control the very prompts that it leaves Correct.
+        self._chosen += [(_lot(f"{self._lot}/shuffle/{prompt}/{rank}"), prompt, index) for rank, index in enumerate(kept)]
+        return fates
+
+    def close(self) -> list[tuple[str, int]]:
+        """Return what is kept under the cap, (prompt id, sample index) in training order; call it once, after the last prompt."""
+        chosen = [(prompt, index) for _, prompt, index in sorted(self._chosen)]
+        cap = self._pruning.max_examples
+        self.capped = set(chosen[cap:])
+        self.fates += Counter({Fate.CAPPED: len(self.capped), Fate.KEPT: -len(self.capped)})
+        return chosen[:cap]
 
 
-EQUATION = re.compile(r"[-+*/×÷().\d\s$%]*\d[-+*/×÷().\d\s$%]*=\s*\$?-?[\d.,]*\d")
+NUMBERS = "0123456789.,+-*/×÷()$% \t"
+"""What the left side of an equation is made of; it stands on one line."""
+RIGHT_SIDE = re.compile(r"=[ \t]*\$?-?[\d.,]*\d")
+SAME = str.maketrans({"×": "*", "÷": "/", "$": "", " ": "", "\t": ""})
+"""Ways of writing that do not make another equation."""
 
 
 def likeness(text: str, how: Deduplicate, index: int) -> str:
@@ -64,29 +93,30 @@ def likeness(text: str, how: Deduplicate, index: int) -> str:
     """
     if how is Deduplicate.NONE:
         return str(index)
-    if how is Deduplicate.EQUATIONS:
-        equations = ["".join(found.split()).lstrip(".") for found in EQUATION.findall(text)]
-        if equations:
-            return "\n".join(equations)
+    if how is Deduplicate.EQUATIONS and (found := equations(text)):
+        return "\n".join(found)
     return " ".join(text.split())
 
 
-def select(prompts: Iterable[tuple[str, list[Candidate]]], pruning: Pruning, seed: int, number: int) -> Selection:
-    """Choose the examples of round `number` from all graded prompts; the result does not depend on their order."""
-    selection = Selection()
-    chosen: list[tuple[str, int]] = []
-    for prompt, candidates in prompts:
-        selection.correct += sum(candidate.verdict is Verdict.CORRECT for candidate in candidates)
-        fates = _fates(candidates, pruning, f"{seed}/{number}/{prompt}")
-        selection.fates |= {(prompt, index): fate for index, fate in fates.items()}
-        chosen += [(prompt, index) for index, fate in fates.items() if fate is Fate.KEPT]
-    chosen.sort(key=lambda pair: _lot(f"{seed}/{number}/shuffle/{pair[0]}/{pair[1]}"))
-    selection.kept = chosen[: pruning.max_examples]
-    selection.fates |= dict.fromkeys(chosen[pruning.max_examples :], Fate.CAPPED)
-    return selection
+def equations(text: str) -> list[str]:
+    """Return the equations of `text` in order, without spaces and currency: arithmetic, an equals sign, a number.
+
+    It takes time in proportion to the text: a regular expression for the left side takes that cubed, and a model that repeats one
+    digit until its limit writes just such a text.
+    """
+    found: list[str] = []
+    end = 0
+    for right in RIGHT_SIDE.finditer(text):
+        before = text[end : right.start()]
+        left = before[len(before.rstrip(NUMBERS)) :]
+        end = right.start() + 1
+        if any(map(str.isdigit, left)):
+            found.append((left + right[0]).translate(SAME).lstrip(".,"))
+            end = right.end()
+    return found
 
 
-def _fates(candidates: list[Candidate], pruning: Pruning, lot: str) -> dict[int, Fate]:
+def _fates(candidates: Sequence[Candidate], pruning: Pruning, lot: str) -> dict[int, Fate]:
     correct = _keep(candidates, pruning, Keep.CORRECT, pruning.max_correct_per_prompt)
     if pruning.keep is Keep.CORRECT:
         return correct
@@ -96,7 +126,7 @@ def _fates(candidates: list[Candidate], pruning: Pruning, lot: str) -> dict[int,
     return {index: Fate.NOT_DRAWN if fate is Fate.ENOUGH else fate for index, fate in fates.items()}
 
 
-def _keep(candidates: list[Candidate], pruning: Pruning, keep: Keep, size: int) -> dict[int, Fate]:
+def _keep(candidates: Sequence[Candidate], pruning: Pruning, keep: Keep, size: int) -> dict[int, Fate]:
     """Keep the first `size` eligible candidates that differ from one another, in the order given."""
     fates: dict[int, Fate] = {}
     seen: set[str] = set()

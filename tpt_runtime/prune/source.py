@@ -1,50 +1,70 @@
-"""Where a prune step reads from: the prepared prompts and the samples of one part, checked before anything is graded."""
+"""Where a prune step reads from: the prepared prompts and the samples of one part, checked before anything is graded.
 
-from collections.abc import Iterator
+Everything is read in the order of the prepared prompts, so that what is written does not hang on how sampling went about it.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tpt_runtime.artifacts.files import read_rows
-from tpt_runtime.artifacts.samples import chunk_files, read_samples
+from tpt_runtime.artifacts.samples import PromptKey, SampleFiles
 from tpt_runtime.core.configs import GradePart, SelectPart
-from tpt_runtime.core.rows import Example, PreparedPrompt, Sample, SampledPrompt
+from tpt_runtime.core.rows import Example
 from tpt_runtime.core.spec import Verifier
-from tpt_runtime.prune.grading import Graded, Grader
+from tpt_runtime.prune.grading import Graded, Grader, Question
 from tpt_runtime.step.context import Context
 
 
 @dataclass(frozen=True)
 class Source:
-    """Prompts by id, and the files with their samples; it can be read more than once."""
+    """The questions of a part, and the files with its samples; it can be read more than once."""
 
-    prompts: dict[str, PreparedPrompt]
-    files: list[Path]
+    prompts: dict[str, Path]
+    """Prepared prompts, file by data set."""
+    questions: dict[PromptKey, Question]
+    samples: SampleFiles
 
     @classmethod
     def open(cls, root: Path, part: GradePart | SelectPart) -> "Source":
-        """Read the prompts; compare the sample files with their manifests."""
-        prompts = {row["id"]: row for file in part.prompts.values() for row in read_rows(root / file)}
-        return cls(prompts, chunk_files(root / part.samples, part.samples_digest))
-
-    def samples(self) -> Iterator[SampledPrompt]:
-        """Yield the samples of every prompt."""
-        return read_samples(self.files, self.prompts.keys())
+        """Read the questions; compare the sample files with their manifests, and see that none is missing."""
+        prompts = {name: root / file for name, file in part.prompts.items()}
+        questions = {
+            PromptKey(name, row["id"]): Question(row["question"], row["reference"])
+            for name, file in prompts.items()
+            for row in read_rows(file)
+        }
+        samples = SampleFiles(root / part.samples, part.samples_digest)
+        samples.require(questions)
+        return cls(prompts, questions, samples)
 
     def graded(self, settings: Verifier, context: Context) -> Iterator[Graded]:
         """Yield every prompt with its grades; say how far it is, and stop when asked to."""
-        with Grader(settings, self.prompts) as grader:
-            for done, graded in enumerate(grader.grade(self.samples()), 1):
-                context.progress(done, len(self.prompts))
+        with Grader(settings, self.questions) as grader:
+            for done, graded in enumerate(grader.grade(self.samples.read(self.questions)), 1):
+                context.progress(done, len(self.questions))
                 context.check()
                 yield graded
 
-    def example(self, sampled: SampledPrompt, sample: Sample, number: int) -> Example:
-        """Return the training row of one sample: the prompt's ids, then the sample's."""
-        prompt = self.prompts[sampled["id"]]["promptIds"]
-        return Example(
-            id=sampled["id"],
-            round=number,
-            sample=sample["index"],
-            ids=[*prompt, *sample["ids"]],
-            promptTokens=len(prompt),
-        )
+    def examples(self, chosen: Sequence[tuple[PromptKey, int]], number: int) -> Iterator[Example]:
+        """Yield the training rows of `chosen` (prompt, sample index) in that order: the prompt's ids, then the sample's."""
+        wanted = set(chosen)
+        keys = {key: None for key, _ in chosen}
+        prompts = dict(self._prompt_ids(keys))
+        samples = {
+            (key, sample["index"]): array("I", sample["ids"])
+            for key, row in zip(keys, self.samples.read(keys), strict=True)
+            for sample in row["samples"]
+            if (key, sample["index"]) in wanted
+        }
+        for key, index in chosen:
+            ids = [*prompts[key], *samples[key, index]]
+            yield Example(id=key.id, round=number, sample=index, ids=ids, promptTokens=len(prompts[key]))
+
+    def _prompt_ids(self, keys: Iterable[PromptKey]) -> Iterator[tuple[PromptKey, "array[int]"]]:
+        wanted = set(keys)
+        for name, file in self.prompts.items():
+            for row in read_rows(file):
+                if (key := PromptKey(name, row["id"])) in wanted:
+                    yield key, array("I", row["promptIds"])

@@ -1,13 +1,13 @@
 """What a step works with: phases, progress, live metrics, and the request to stop.
 
 The request is noticed even while the main thread is inside native code: Python's signal handler could not run there, so the
-interpreter's wake-up descriptor is watched by a thread. Past `GRACE_SECONDS` that thread ends the process with 143.
+interpreter's wake-up descriptor is watched by a thread, and past `GRACE_SECONDS` another ends the process with 143. Native code
+that never lets go of the interpreter's lock is out of reach of both.
 """
 
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from types import TracebackType
@@ -19,22 +19,24 @@ from tpt_runtime.step.metrics import LiveMetrics
 
 GRACE_SECONDS = 18.0
 """A step has 20 s after SIGTERM; what has not flushed by itself before that is ended, and goes on from its last flush."""
+LAST_WORDS_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15.0
 PROGRESS_SECONDS = 1.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Context:
     """The surroundings of one running step; a context manager that takes SIGTERM and SIGINT for its duration."""
 
-    def __init__(self, journal: Journal, index: int = 0) -> None:
-        """Speak through `journal`; `index` is this process's shard or node."""
+    def __init__(self, journal: Journal, index: int = 0, metrics: LiveMetrics | None = None) -> None:
+        """Speak through `journal`; `index` is this process's shard or node; without `metrics` none are served."""
         self.journal = journal
         self.index = index
+        self.metrics = metrics or LiveMetrics(None)
         self.stopping = threading.Event()
         """Set once the process was asked to stop."""
         self.seconds: dict[str, float] = {}
         """Wall time by phase, for the summary."""
-        self.metrics = LiveMetrics.from_environment(os.environ)
         self._phase = "start"
         self._since = time.monotonic()
         self._closed = threading.Event()
@@ -82,10 +84,13 @@ class Context:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        self._before = {number: signal.signal(number, _noted) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._before = {number: signal.signal(number, self._noted) for number in STOP_SIGNALS}
         threading.Thread(target=self._watch_signals, daemon=True, name="signals").start()
         threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
-        self.metrics.serve()
+        try:
+            self.metrics.serve()
+        except OSError as error:  # a step that can do its work does it
+            self.warn(f"TPT_METRICS_PORT: no live metrics: {error}")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -97,24 +102,29 @@ class Context:
         self._writer.close()
         self.journal.close()
 
+    def _noted(self, *_: object) -> None:
+        """Take note, and no more: a handler may interrupt whoever holds the journal's lock. The watching thread does the rest."""
+        self.stopping.set()
+
     def _watch_signals(self) -> None:
+        asked = False
         with self._reader:
             while data := self._reader.recv(1):
-                if data[0] in (signal.SIGTERM, signal.SIGINT) and not self.stopping.is_set():
+                if data[0] in STOP_SIGNALS and not asked:
+                    asked = True
                     self.stopping.set()
-                    self.journal.event("stopping", signal=signal.Signals(data[0]).name, phase=self._phase)
                     threading.Thread(target=self._give_up, daemon=True, name="grace").start()
+                    self.journal.event("stopping", signal=signal.Signals(data[0]).name, phase=self._phase)
 
     def _give_up(self) -> None:
         if not self._closed.wait(GRACE_SECONDS):
-            self.journal.event("interrupted", message=f"not ended {GRACE_SECONDS:.0f} s after the request to stop: ended now")
-            sys.stderr.flush()
+            # Said by another thread: where nobody reads the log any more, saying it would never end.
+            message = f"not ended {GRACE_SECONDS:.0f} s after the request to stop: ended now"
+            said = threading.Thread(target=self.journal.event, args=("interrupted",), kwargs={"message": message}, daemon=True)
+            said.start()
+            said.join(LAST_WORDS_SECONDS)
             os._exit(EXIT_INTERRUPTED)
 
     def _beat(self) -> None:
         while not self._closed.wait(HEARTBEAT_SECONDS):
             self.journal.event("phase", phase=self._phase, seconds=round(time.monotonic() - self._since))
-
-
-def _noted(number: int, frame: object) -> None:
-    """Do nothing: the wake-up descriptor has told the watching thread already."""

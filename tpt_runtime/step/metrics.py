@@ -6,6 +6,8 @@ All are gauges without labels: a scrape is joined to its run by the pod that ser
 from collections.abc import Mapping
 from typing import Self
 
+from tpt_runtime.core.errors import ConfigurationError
+
 DESCRIPTIONS = {
     "completed": "How far the step is, in its own unit",
     "total": "Of how many",
@@ -27,12 +29,24 @@ class LiveMetrics:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read TPT_METRICS_PORT."""
+        """Read TPT_METRICS_PORT.
+
+        Raises:
+            ConfigurationError: it is no port.
+        """
         port = environment.get("TPT_METRICS_PORT")
-        return cls(int(port) if port else None)
+        if not port:
+            return cls(None)
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise ConfigurationError(f"TPT_METRICS_PORT: found {port!r}, expected a port, 1 to 65535")
+        return cls(int(port))
 
     def serve(self) -> None:
-        """Start the HTTP server, if a port was asked for."""
+        """Start the HTTP server, if a port was asked for.
+
+        Raises:
+            OSError: the port cannot be served.
+        """
         if self._port is None:
             return
         from prometheus_client import Gauge, start_http_server

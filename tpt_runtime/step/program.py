@@ -12,49 +12,70 @@ laptop and in a pod:
 """
 
 import errno
-import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
-from tpt_runtime.artifacts.files import storage_failure
+from tpt_runtime.artifacts.files import json_bytes, storage_failure
 from tpt_runtime.core.configs import StepConfig
-from tpt_runtime.core.errors import EXIT_CRASH, ConfigurationError, Interrupted, TptError
+from tpt_runtime.core.errors import ConfigurationError, Interrupted, StepFailed, TptError
 from tpt_runtime.core.status import SUMMARY_BYTES, Summary
 from tpt_runtime.step.context import Context
-from tpt_runtime.step.journal import open_journal
+from tpt_runtime.step.journal import Journal, open_journal
+from tpt_runtime.step.metrics import LiveMetrics
 
 Config = TypeVar("Config", bound=StepConfig)
 
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
+LONGEST_MESSAGE = 1000
+"""Characters of an error that are handed in; the log has all of it."""
+FULL_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 def run_step(config_type: type[Config], work: Callable[[Config, Context], Summary]) -> int:
     """Run `work` with the configuration of the command line and return the exit code; what the step says goes out on the way."""
     journal = open_journal()
-    context = Context(journal, index=int(os.environ.get("JOB_COMPLETION_INDEX", "0")))
+    context: Context | None = None
     try:
+        context = _context(journal, os.environ)
         with context:
             summary = work(_config(config_type), context)
             _hand_in(_summary_text(summary))
             journal.event("done", summary=summary.full_wire())
             return 0
-    except Interrupted as error:
+    except Exception as error:  # noqa: BLE001 - the frame of the program: whatever it was is reported, never swallowed
+        return _ended(journal, error, stopping=context is not None and context.stopping.is_set())
+
+
+def _ended(journal: Journal, error: Exception, *, stopping: bool) -> int:
+    """Report how a step ended that did not finish, and return its exit code."""
+    if not isinstance(error, TptError):
+        journal.event("traceback", text="".join(traceback.format_exception(error)))
+        error = _in_words(error)
+    if stopping and isinstance(error, StepFailed):
+        # Whatever was under way breaks when it is stopped: an engine's processes are told to end too.
+        error = Interrupted(f"stopped on request; what was under way ended with: {error}")
+    if isinstance(error, Interrupted):
         journal.event("interrupted", message=str(error))
         return error.exit_code
-    except TptError as error:
-        return _failed(context, error, error.exit_code)
-    except OSError as error:
-        journal.event("traceback", text=traceback.format_exc())
-        return _failed(context, _storage_words(error), EXIT_CRASH)
-    except Exception as error:  # noqa: BLE001 - the frame of the program: whatever it was is reported, never swallowed
-        journal.event("traceback", text=traceback.format_exc())
-        return _failed(context, error, EXIT_CRASH)
+    journal.event("failed", message=str(error), exitCode=error.exit_code)
+    try:
+        _hand_in(_error_text(str(error), error.exit_code))
+    except OSError as refused:
+        journal.event("warning", message=f"the error could not be handed in: {refused}")
+    return error.exit_code
+
+
+def _context(journal: Journal, environment: Mapping[str, str]) -> Context:
+    index = environment.get("JOB_COMPLETION_INDEX") or "0"
+    if not (index.isascii() and index.isdigit()):
+        raise ConfigurationError(f"JOB_COMPLETION_INDEX: found {index!r}, expected the number of a shard or node, from 0")
+    return Context(journal, index=int(index), metrics=LiveMetrics.from_environment(environment))
 
 
 def _config(config_type: type[Config]) -> Config:
@@ -67,29 +88,33 @@ def _config(config_type: type[Config]) -> Config:
         raise ConfigurationError(f"the step's configuration is not usable: {problems}") from error
 
 
-def _failed(context: Context, error: Exception, exit_code: int) -> int:
-    message = str(error) if isinstance(error, TptError) else f"{type(error).__name__}: {error}"
-    context.journal.event("failed", message=message, exitCode=exit_code)
-    _hand_in(json.dumps({"error": message[:1000], "exitCode": exit_code}, ensure_ascii=False))
-    return exit_code
+def _in_words(error: Exception) -> StepFailed:
+    """Return a crash in words: `storage_failure` where a full or read-only storage is behind it, whoever met it first."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in FULL_STORAGE:
+            return storage_failure(Path(str(cause.filename or "the storage")), cause)
+        cause = cause.__cause__ or cause.__context__
+    return StepFailed(f"{type(error).__name__}: {error}")
 
 
-def _storage_words(error: OSError) -> Exception:
-    """Return `storage_failure` of a full or read-only storage, whatever library met it; other errors as they are."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        return storage_failure(Path(str(error.filename or "the storage")), error)
-    return error
-
-
-def _summary_text(summary: Summary) -> str:
-    text = json.dumps(summary.full_wire(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    if len(text.encode()) > SUMMARY_BYTES:
-        raise ValueError(f"the summary has {len(text.encode())} bytes, more than the {SUMMARY_BYTES} that Kubernetes keeps")
+def _summary_text(summary: Summary) -> bytes:
+    text = json_bytes(summary.full_wire())
+    if len(text) > SUMMARY_BYTES:
+        raise ValueError(f"the summary has {len(text)} bytes, more than the {SUMMARY_BYTES} that Kubernetes keeps")
     return text
 
 
-def _hand_in(text: str) -> None:
+def _error_text(message: str, exit_code: int) -> bytes:
+    """Return what is handed in of an error, cut so that it fits: what Kubernetes cuts off is JSON no longer."""
+    length = LONGEST_MESSAGE
+    while len(text := json_bytes({"error": message[:length], "exitCode": exit_code})) > SUMMARY_BYTES:
+        length = length * 3 // 4
+    return text
+
+
+def _hand_in(text: bytes) -> None:
     named = os.environ.get("TPT_TERMINATION_LOG")
     path = Path(named or DEFAULT_TERMINATION_LOG)
     if named or path.exists():
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(text)
