@@ -1,21 +1,22 @@
 r"""The final answer of a solution.
 
-Strong marks, the last one wins: the rest of a `####` line, the content of `\boxed{}`, and the number that directly follows "answer is",
-"answer:" and their like (or stands before "is the answer"). They are equal in rank because models repeat themselves in any order, and
-the latest explicit claim is the one that stands: an intermediate `#### 9`, a first "The answer is 20", a box in the middle are all
-overruled by what comes later, while trailing remarks hold no mark and overrule nothing.
+Strong marks, the last one wins: the rest of a `####` line, the content of `\boxed{}`, and the number that directly follows
+"answer is", "answer:" and their like (or stands before "is the answer"). They are equal in rank because models repeat
+themselves in any order, and the latest explicit claim is the one that stands: an intermediate `#### 9`, a first "The answer is
+20", a box in the middle are all overruled by what comes later, while trailing remarks hold no mark and overrule nothing.
 
-Without a strong mark, the last sentence that states a number holds the answer (see `prose`), because whoever reads such a solution
-would look there too. It counts as marked only if it is bold or follows the word "answer".
+Without a strong mark, the last sentence that states a number holds the answer (see `prose`), because whoever reads such a
+solution would look there too. It counts as marked only if it is bold or follows the word "answer".
 
-Three things take an answer back. A new problem that the model makes up after its answer ("Q: ...") is cut off. "Wait, that is wrong"
-after the mark makes the last number behind it the answer, unmarked. And a solution that breaks off where an answer should come
-("9 * 2 =", "the answer is", an open box, a bare "####"), or gives up, has none.
+Three things take an answer back. A new problem that the model makes up after its answer ("Q: ...") is cut off. "Wait, that is
+wrong" after the mark makes the last number behind it the answer, unmarked. And a solution that breaks off where an answer
+should come ("9 * 2 =", "the answer is", an open box, a bare "####"), or gives up, has none.
 """
 
 import re
+from dataclasses import dataclass
 
-from tpt_runtime.verify.marks import ANSWER, BOXED, HASHES, LAST, REVISED, Found, Span, line_end, marks_in, span_at
+from tpt_runtime.verify.marks import ANSWER, HASHES, LAST, REVISED, Found, Span, line_end, marks_in, span_at
 from tpt_runtime.verify.numbers import QUANTITY, Number, number_of, same
 from tpt_runtime.verify.prose import last_stated
 from tpt_runtime.verify.reading import Reading, Shape, read
@@ -29,13 +30,35 @@ _END_OF_TURN = re.compile(
 )
 _REVISION = re.compile(
     r"\b(?:wait|hold on|hang on|oops|scratch that|on second thoughts?|correction|i made (?:a|an) (?:mistake|error)|my mistake|"
-    r"let me (?:redo|recalculate|recheck|reconsider|correct|fix|re-\w+)|(?:that|this|it)(?:'s| is| was) (?:wrong|incorrect|not (?:right|correct))|"
-    r"answer (?:is|was) (?:not|wrong|incorrect)|answer (?:isn't|wasn't)|sorry|apologies)\b|(?:^|[.!?]\s+|\n\s*)(?:no|actually),?\s",
+    r"let me (?:redo|recalculate|recheck|reconsider|correct|fix|re-\w+)|"
+    r"(?:that|this|it)(?:'s| is| was) (?:wrong|incorrect|not (?:right|correct))|"
+    r"answer (?:is|was) (?:not|wrong|incorrect)|answer (?:isn't|wasn't)|sorry|apologies)\b|"
+    r"(?:^|[.!?]\s+|\n\s*)(?:no|actually),?\s",
     re.IGNORECASE,
 )
-_REVISING = ("wait", "hold on", "hang on", "oops", "scratch", "second thought", "correct", "mistake", "error", "let me ", "wrong", "not ", "n't")
-_REVISING += ("sorry", "apolog", "no ", "no,", "actually")
-_CONFIRMED = re.compile(r"\b(?:correct|right|fine|confirmed|verified|checks out|holds|matches)\b", re.IGNORECASE)
+_REVISING = (
+    *(
+        "wait",
+        "hold on",
+        "hang on",
+        "oops",
+        "scratch",
+        "second thought",
+        "correct",
+        "mistake",
+        "error",
+        "let me ",
+        "wrong",
+        "not ",
+    ),
+    *("n't", "sorry", "apolog", "no ", "no,", "actually"),
+)
+"""One of these is in every text that `_REVISION` matches: looking for them is quicker."""
+_CONFIRMED = re.compile(
+    r"\b(?:is|are|was|'s|looks|seems|yes,?)\s+(?:indeed\s+|all\s+)?(?:correct|right|fine|confirmed|verified)\b(?!\s+\w*\d)|"
+    r"\bchecks out\b|\bmatches\b",
+    re.IGNORECASE,
+)
 _REFUTED = re.compile(
     r"(?:\bnot|n't)\s+(?:correct|right)|\bwrong\b|\bincorrect\b|\bmistake\b|\berror\b|\banswer (?:is|was) not\b", re.IGNORECASE
 )
@@ -44,35 +67,56 @@ _SAID_BEFORE = re.compile(r"=|\b(?:is|are)\b")
 _GROUPED = re.compile(r"\d[.,]\d{3}(?!\d)")
 _CONTINENTAL = re.compile(r"€|\beuros?\b|\bEUR\b|antwort|respuesta|réponse|risposta|resposta|antwoord|ответ", re.IGNORECASE)
 _TAIL_READ = 4000
+_RESULT_READ = 60
+_MARKS_TRIED = 40
+"""Marks that are looked at, from the end, before a text counts as unmarked: most texts have one, degenerate ones thousands."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Solution:
+    """What a model wrote about its own problem."""
+
+    text: str
+    marks: list[re.Match[str]]
+    continental: bool
 
 
 def find_answer(solution: str) -> Found | None:
     """Return the final answer of `solution` as a number, or what stands in its place; None if there is none."""
+    own = _own_problem(solution)
+    for mark in reversed(own.marks[-_MARKS_TRIED:]):
+        strong = _strong(own.text, mark, own.continental)
+        if strong:
+            return _as_revised(own.text, *strong, own.continental)
+    return last_stated(own.text, own.continental)
+
+
+def find_expression(solution: str) -> tuple[str, str] | None:
+    """Return the final answer of `solution` as text, and its pattern, for references that are no numbers.
+
+    Without a mark it is the last formula, else what the last line ends in. None if there is no text at all.
+    """
+    own = _own_problem(solution)
+    text = own.text
+    for mark in reversed(own.marks[-_MARKS_TRIED:]):
+        span = span_at(text, mark)
+        if span and text[span.start : span.end].strip(" .*#$"):
+            return text[span.start : span.end].strip(), span.pattern
+    formulas = _FORMULA.findall(text, max(0, len(text) - _TAIL_READ))
+    if formulas:
+        return "".join(formulas[-1]).strip(), LAST
+    said = _SAID_BEFORE.split(text.rstrip(" .\t\n").rpartition("\n")[2])[-1].strip()
+    return (said, LAST) if said else None
+
+
+def _own_problem(solution: str) -> _Solution:
     text = _first_turn(typed(solution))
     continental = _GROUPED.search(text) is not None and _CONTINENTAL.search(text) is not None
     marks = marks_in(text)
     if ":" in text and _NEXT_PROBLEM.search(text):
         text = _first_problem(text, marks, continental)
         marks = [mark for mark in marks if mark.end() <= len(text)]
-    for mark in reversed(marks):
-        strong = _strong(text, mark, continental)
-        if strong:
-            return _as_revised(text, *strong, continental)
-    return last_stated(text, continental)
-
-
-def find_expression(solution: str) -> tuple[str, str] | None:
-    """Return the final answer of `solution` as text, and its pattern, for references that are no numbers; None if there is none."""
-    text = _first_turn(typed(solution))
-    for mark in reversed(marks_in(text)):
-        span = span_at(text, mark)
-        if span and text[span.start : span.end].strip(" .*#$"):
-            return text[span.start : span.end].strip(), span.pattern
-    formulas = _FORMULA.findall(text)
-    if formulas:
-        return "".join(formulas[-1]).strip(), LAST
-    said = _SAID_BEFORE.split(text.rstrip(" .\t\n").rpartition("\n")[2])[-1].strip()
-    return (said, LAST) if said else None
+    return _Solution(text, marks, continental)
 
 
 def _first_turn(text: str) -> str:
@@ -83,7 +127,7 @@ def _first_turn(text: str) -> str:
 
 def _first_problem(text: str, marks: list[re.Match[str]], continental: bool) -> str:
     """Cut off the problems that a model makes up after it has answered its own."""
-    strong = next((found for mark in marks if (found := _strong(text, mark, continental))), None)
+    strong = next((found for mark in marks[:_MARKS_TRIED] if (found := _strong(text, mark, continental))), None)
     header = _NEXT_PROBLEM.search(text, strong[0].end if strong else 1)
     if header is None or (strong is None and last_stated(text[: header.start()], continental) is None):
         return text
@@ -112,7 +156,7 @@ def _strong(text: str, mark: re.Match[str], continental: bool) -> tuple[Span, Fo
 def _in_words(raw: str, span: Span, continental: bool) -> tuple[Span, Found]:
     """Return the answer of a marked text that states several numbers: only a working or bold type tells which is meant."""
     found = last_stated(raw, continental)
-    if found is None or (found.pattern == LAST and "=" not in found.text):
+    if found is None or (found.pattern == LAST and "=" not in raw):
         return span, Found(raw.strip(), Reading(Shape.CHOICE), span.pattern)
     return span, found
 
@@ -128,11 +172,8 @@ def _opens_working(text: str, span: Span, reading: Reading) -> bool:
 def _last_result(text: str, start: int) -> Number | None:
     """Return the number after the last equals sign of `text` from `start` on."""
     equals = text.rfind("=", start)
-    match = (
-        QUANTITY.match(text, equals + 1 + len(text[equals + 1 :]) - len(text[equals + 1 :].lstrip(" $>")))
-        if equals >= 0
-        else None
-    )
+    right = text[equals + 1 : equals + 1 + _RESULT_READ].lstrip(" $>") if equals >= 0 else ""
+    match = QUANTITY.match(right)
     return number_of(match) if match else None
 
 
@@ -153,6 +194,3 @@ def _as_revised(text: str, span: Span, found: Found, continental: bool) -> Found
     if found.reading.number is not None and same(found.reading.number, revised.reading.number):
         return found
     return Found(revised.text, revised.reading, REVISED)
-
-
-__all__ = ["BOXED", "Found", "find_answer", "find_expression"]

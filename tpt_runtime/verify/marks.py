@@ -1,7 +1,7 @@
 r"""The places where a solution marks its final answer: a `####` line, a `\boxed{}`, "the answer is".
 
-Only places are found here; what is written there is `reading`'s business, and which place wins is `extract`'s. What only looks like
-a mark gives no place: a `#### Step 2` heading, an open box, "if the answer is 18", "I thought the answer was 18".
+Only places are found here; what is written there is `reading`'s business, and which place wins is `extract`'s. What only looks
+like a mark gives no place: a `#### Step 2` heading, an open box, "if the answer is 18", "I thought the answer was 18".
 """
 
 import re
@@ -26,8 +26,8 @@ _MARK = re.compile(
 
 _CONNECTIVE = re.compile(
     r"[*_\"']{0,3}(?:[ \t]*\([^()\n]{1,30}\))?(?:[ \t]+(?:to|for|of|in)\b[^.:=?\n]{0,80}?)?[*_\"']{0,3}"
-    r"(?:[ \t]*(?::|=>?|->|[ \t]-[ \t])|[ \t]+(?:is|was|are|equals|comes\s+(?:out\s+)?to|must\s+be|should\s+be|ist|es|est|è|é|lautet)\b"
-    r"|\s*[是は为]|[*_#: \t]*$)",
+    r"(?:[ \t]*(?::|=>?|->|[ \t]-[ \t])"
+    r"|[ \t]+(?:is|was|are|equals|comes\s+(?:out\s+)?to|must\s+be|should\s+be|ist|es|est|è|é|lautet)\b|\s*[是は为]|[*_#: \t]*$)",
     re.IGNORECASE | re.MULTILINE,
 )
 _FILLER = re.compile(
@@ -40,9 +40,12 @@ _IS_THE = re.compile(
     r"\bis\s+(?:therefore\s+|thus\s+|then\s+)?(?:the|our|my)\s+(?:(?:final|correct|right|exact)\s+)*$", re.IGNORECASE
 )
 _SUPPOSING = frozenset(
-    "thought if suppose supposing assume assuming guess guessed whether unless until wrong incorrect initial previous first original let".split()
+    {
+        *("thought", "if", "suppose", "supposing", "assume", "assuming", "guess", "guessed", "whether", "unless", "until", "let"),
+        *("wrong", "incorrect", "initial", "previous", "first", "original"),
+    }
 )
-_BETWEEN = frozenset("that the my this final correct".split())
+_BETWEEN = frozenset({"that", "the", "my", "this", "final", "correct"})
 _STEP_HEADING = re.compile(
     r"[\s*]*(?:step|part|case|method|solution|approach|problem|question|example|explanation|note|calculation)\b", re.IGNORECASE
 )
@@ -52,6 +55,8 @@ _BRACE = re.compile(r"(?<!\\)[{}]")
 _BARE_BOX = re.compile(r"\s+(-?\d+)")
 _SPACE = re.compile(r"\s*")
 _LOOK_BACK = 60
+_LONGEST_SPAN = 1000
+"""So much of what follows a mark is read: no answer is so long, and a text that repeats a mark must not cost for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ def span_at(text: str, mark: re.Match[str]) -> Span | None:
     if mark[0].startswith("\\"):
         return _box_span(text, mark.end())
     if mark[0].startswith("<"):
-        end = text.find("</", mark.end())
+        end = text.find("</", mark.end(), mark.end() + _LONGEST_SPAN)
         return Span(mark.end(), end, BOXED) if text[mark.end() : end].strip() and end >= 0 else None
     return _answer_span(text, mark)
 
@@ -121,15 +126,12 @@ def line_end(text: str, start: int) -> int:
 
 
 def _line_span(text: str, start: int) -> Span | None:
-    end = line_end(text, start)
-    is_last = not text[end:].strip()
-    if (
-        not text[start:end].strip()
-        or _STEP_HEADING.match(text, start, end)
-        or (not is_last and _LIST_HEADING.match(text, start, end))
-    ):
-        return None
-    return Span(start, end, HASHES)
+    end = min(line_end(text, start), start + _LONGEST_SPAN)
+    again = text.find("####", start, end)
+    end = end if again < 0 else again
+    is_last = not text[end : end + _LONGEST_SPAN].strip()
+    is_heading = _STEP_HEADING.match(text, start, end) or (not is_last and _LIST_HEADING.match(text, start, end))
+    return None if is_heading or not text[start:end].strip() else Span(start, end, HASHES)
 
 
 def _box_span(text: str, start: int) -> Span | None:
@@ -141,7 +143,7 @@ def _box_span(text: str, start: int) -> Span | None:
     if text[begin : begin + 1] != "{":
         return None
     depth = 0
-    for brace in _BRACE.finditer(text, begin):
+    for brace in _BRACE.finditer(text, begin, begin + _LONGEST_SPAN):
         depth += 1 if brace[0] == "{" else -1
         if depth == 0:
             return Span(begin + 1, brace.start(), BOXED) if text[begin + 1 : brace.start()].strip() else None
@@ -159,7 +161,7 @@ def _after(text: str, connective_end: int) -> Span | None:
     """Return the sentence that follows "answer is", which may begin on a later line."""
     filler = _FILLER.match(text, connective_end)
     start = filler.end() if filler else connective_end
-    end = _SENTENCE_END.search(text, start)
+    end = _SENTENCE_END.search(text, start, start + _LONGEST_SPAN)
     is_list = "\n" in text[connective_end:start] and _LIST_ITEM.match(text, start)
     if start >= len(text) or end is None or is_list or "\\boxed" in text[start : end.start()]:
         return None
@@ -171,6 +173,7 @@ def _before(text: str, mark_start: int) -> Span | None:
     ahead = _IS_THE.search(text, max(0, mark_start - _LOOK_BACK), mark_start)
     if ahead is None:
         return None
-    begin = max(text.rfind(stop, 0, ahead.start()) for stop in ("\n", ". ", ", ", ": ")) + 1
+    first = max(0, ahead.start() - _LOOK_BACK)
+    begin = max(first - 1, *(text.rfind(stop, first, ahead.start()) for stop in ("\n", ". ", ", ", ": "))) + 1
     numbers = stated(plain(text[begin : ahead.start()]))
     return Span(begin, ahead.start(), ANSWER) if len(numbers) == 1 else None

@@ -1,11 +1,11 @@
 r"""`Math`: is the final answer the reference answer, as a number or as an expression?
 
-Where the answer is found and what takes it back: `extract`. How numbers are read and when they are equal: `numbers`. What counts as
-ambiguous, and so never as correct: `reading`. Units and currencies are not compared: references bear none.
+Where the answer is found and what takes it back: `extract`. How numbers are read and when they are equal: `numbers`. What
+counts as ambiguous, and so never as correct: `reading`. Units and currencies are not compared: references bear none.
 
-A reference is a bare answer (`18`, `1,080`, `\frac{\sqrt{3}}{2}`), a GSM8K solution (what follows its last `####`) or a MATH solution
-(its last box). If it is a number, so must the answer be: numbers are compared here and now, and only an unevaluated answer (`9 * 2`,
-`\sqrt{324}`) goes to Math-Verify. Any other reference is compared as text first, then by Math-Verify.
+A reference is a bare answer (`18`, `1,080`, `\frac{\sqrt{3}}{2}`), a GSM8K solution (what follows its last `####`) or a MATH
+solution (its last box). If it is a number, so must the answer be: numbers are compared here and now, and only an unevaluated
+answer (`9 * 2`, `\sqrt{324}`) goes to Math-Verify. Any other reference is compared as text first, then by Math-Verify.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from functools import lru_cache
 from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.verify import symbolic
 from tpt_runtime.verify.extract import find_answer, find_expression
-from tpt_runtime.verify.marks import HASHES, Found, marks_in, span_at
+from tpt_runtime.verify.marks import HASHES, LAST, Found, marks_in, span_at
 from tpt_runtime.verify.numbers import Number, same
 from tpt_runtime.verify.protocol import MATH, Grade
 from tpt_runtime.verify.reading import Shape, read
@@ -42,20 +42,7 @@ class Math:
     def check_reference(self, reference: str) -> str | None:
         """Return why no answer can be compared with `reference`, or None if one can."""
         answer = _reference(reference)
-        if answer.number is not None:
-            return None
-        shown = repr(answer.text[:60])
-        if not answer.text:
-            return "the reference has no answer: nothing stands after its last #### or in its box"
-        if len(answer.text) > _LONGEST_ANSWER:
-            return f"the reference is too long for a bare answer and has no #### or \\boxed{{}}: {shown}"
-        if read(answer.text).shape is Shape.CHOICE and not _is_formal(answer.text):
-            return f"the reference names several answers: {shown}; a reference must be one number or expression"
-        if symbolic.is_words(answer.text) and not _is_formal(answer.text):
-            return f"the reference is neither a number nor an expression: {shown}; words must be written as \\text{{...}}"
-        if symbolic.is_words(answer.text) or symbolic.is_expression(answer.text):
-            return None
-        return f"the reference cannot be read as a number or an expression: {shown}"
+        return None if answer.number is not None else _problem_with(answer.text)
 
     def grade_quickly(self, solution: str, reference: str) -> Grade | None:
         """Return the grade unless Math-Verify is needed for it."""
@@ -89,6 +76,22 @@ def _reference(reference: str) -> ReferenceAnswer:
     number = reading.number if reading is not None and reading.shape is Shape.NUMBER else None
     is_integer = number is not None and number.value.denominator == 1 and number.factor is None and number.other is None
     return ReferenceAnswer(text, number, int(number.value) if number is not None and is_integer else None)
+
+
+def _problem_with(text: str) -> str | None:
+    """Return why a reference that is no number cannot be compared with, or None."""
+    if not text:
+        return "the reference has no answer: nothing stands after its last #### or in its box"
+    shown, is_formal = repr(text[:60]), _is_formal(text)
+    if len(text) > _LONGEST_ANSWER:
+        return f"the reference is too long for a bare answer and has no #### or \\boxed{{}}: {shown}"
+    if not is_formal and read(text).shape is Shape.CHOICE:
+        return f"the reference names several answers: {shown}; a reference must be one number or expression"
+    if symbolic.is_words(text):
+        return (
+            None if is_formal else f"the reference is no number: {shown}; words must be written as \\text{{...}} to be compared"
+        )
+    return None if symbolic.is_expression(text) else f"the reference cannot be read as a number or an expression: {shown}"
 
 
 def _is_formal(text: str) -> bool:
@@ -128,12 +131,19 @@ def _grade_text(solution: str, reference: ReferenceAnswer) -> Grade | None:
         answer, expected = (form.strip("().* ").lower() for form in (answer, expected))
     if answer == expected or words or len(text) > symbolic.MAX_LENGTH:
         verdict = Verdict.CORRECT if answer == expected else Verdict.WRONG
-        return Grade(verdict, text[:_LONGEST_ANSWER], pattern != "last number", pattern)
+        return Grade(verdict, text[:_LONGEST_ANSWER], pattern != LAST, pattern)
     return None
 
 
 def _grade_expression(solution: str, reference: ReferenceAnswer) -> Grade:
-    found = find_answer(solution) if reference.number is not None else None
-    text, pattern = (found.text, found.pattern) if found else find_expression(solution) or ("", "")
-    verdict = Verdict.CORRECT if text and symbolic.equal_expressions(text, reference.text) else Verdict.WRONG
-    return Grade(verdict, text[:_LONGEST_ANSWER], pattern != "last number", pattern)
+    """Grade by Math-Verify what `_grade_number` and `_grade_text` left open."""
+    if reference.number is None:
+        found = find_expression(solution)
+        text, pattern = found if found is not None else ("", LAST)
+        expected = reference.text
+    else:
+        answer = find_answer(solution)
+        text, pattern = (answer.text, answer.pattern) if answer is not None else ("", LAST)
+        expected = str(reference.number.value)
+    verdict = Verdict.CORRECT if text and symbolic.equal_expressions(text, expected) else Verdict.WRONG
+    return Grade(verdict, text[:_LONGEST_ANSWER], pattern != LAST, pattern)

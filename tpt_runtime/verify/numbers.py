@@ -4,15 +4,16 @@ Nothing symbolic and nothing slow: what has more than 300 digits or a longer exp
 
 How one numeral may be read:
 
-- Commas and points follow English: `1,080` is 1080 and `1.080` is 1.08. What English cannot mean is read as other languages write
-  it: `1.080.000`, `1.080,50`, `18,5`, `1 080`, `1'080`, `1,00,000`. `1.080`, three decimals that end in an idle zero, has 1080 as
-  a second reading; with `continental=True` (a text in such a language, or in euros) so have `2.125` and, the other way, `2,125`.
-- A percent sign, or a word such as million, is a unit or a factor: `50%` equals a bare 50 and a bare 0.5, `4 million` a bare 4 and a
-  bare 4,000,000 (references of both kinds exist in GSM8K). When both sides bear one, the products are compared. In the same way
-  `2 hours 30 minutes` equals a bare 150 and a bare 2.5.
+- Commas and points follow English: `1,080` is 1080 and `1.080` is 1.08. What English cannot mean is read as other languages
+  write it: `1.080.000`, `1.080,50`, `18,5`, `1 080`, `1'080`, `1,00,000`. `1.080`, three decimals that end in an idle zero, has
+  1080 as a second reading; with `continental=True` (a text in such a language, or in euros) so have `2.125` and, the other way,
+  `2,125`.
+- A percent sign, or a word such as million, is a unit or a factor: `50%` equals a bare 50 and a bare 0.5, `4 million` a bare 4
+  and a bare 4,000,000 (references of both kinds exist in GSM8K). When both sides bear one, the products are compared. In the
+  same way `2 hours 30 minutes` equals a bare 150 and a bare 2.5.
 - Numbers are equal when they are exactly equal. Only a decimal with six digits or more after the point is taken as rounded, and
-  equals what differs by less than one unit of its last digit: `0.333333` is 1/3, but `0.33` is not. (From the twelfth digit on such
-  a digit is floating-point noise: `18.000000000000004` is 18.)
+  equals what differs by less than one unit of its last digit: `0.333333` is 1/3, but `0.33` is not. (From the twelfth digit on
+  such a digit is floating-point noise: `18.000000000000004` is 18.)
 """
 
 import re
@@ -186,18 +187,17 @@ def _with_fraction(number: Number, match: re.Match[str]) -> Number | None:
         part, whole = int(match["part"]), int(match["whole"])
         return Number(number.value + Fraction(part, whole)) if part < whole and number.value.denominator == 1 else None
     if match["divisor"] is not None:
-        divisor = _separated(match["divisor"], False) if not match["divisor"].isdigit() else _integer(match["divisor"])
-        if divisor is None or divisor.value == 0:
-            return None
-        return Number(number.value / divisor.value)
+        divisor = _integer(match["divisor"]) if match["divisor"].isdigit() else _separated(match["divisor"], False)
+        return Number(number.value / divisor.value) if divisor is not None and divisor.value else None
     if match["minutes"] is not None:
         return number if match["minutes"] == "00" else None
-    exponent = match["power"] or match["exponent"]
+    return _with_exponent(number, match["power"] or match["exponent"])
+
+
+def _with_exponent(number: Number, exponent: str | None) -> Number | None:
     if exponent is None:
         return number
-    if abs(int(exponent)) > MAX_DIGITS:
-        return None
-    return Number(number.value * Fraction(10) ** int(exponent))
+    return Number(number.value * Fraction(10) ** int(exponent)) if abs(int(exponent)) <= MAX_DIGITS else None
 
 
 def _with_factor(number: Number, match: re.Match[str]) -> Number | None:

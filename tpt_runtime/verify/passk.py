@@ -1,18 +1,18 @@
 """pass@k with intervals by question, and the paired difference between two models.
 
-pass@k of one question with n samples, c of them correct, is 1 - C(n-c, k) / C(n, k): the share of k-subsets that hold a correct sample,
-which is unbiased (Chen et al. 2021, "Evaluating Large Language Models Trained on Code", section 2.1), computed as their product, which
-neither overflows nor cancels. A model's figure is the mean over questions.
+pass@k of one question with n samples, c of them correct, is 1 - C(n-c, k) / C(n, k): the share of k-subsets that hold a correct
+sample, which is unbiased (Chen et al. 2021, "Evaluating Large Language Models Trained on Code", section 2.1), computed as their
+product, which neither overflows nor cancels. A model's figure is the mean over questions.
 
 Intervals are over questions, because the samples of one question are correlated: the question is the unit that was drawn.
 
-- Of one model: Wilson's score interval for the mean m of Q questions, at the effective size m (1 - m) / (s^2 / Q) with s^2 the variance
-  between questions, times (z / t)^2 with the t quantile of Q - 1 degrees of freedom: the usual correction for proportions of clusters
-  (Korn and Graubard 1998; Dean and Pagano 2015). Where no variance was seen (all questions alike, as at 0 % and 100 %) the effective
-  size is Q, so that one question says little.
-- Of a difference: Bonett and Price's (2012) adjusted Wald interval for paired proportions, here for differences of means by question:
-  a pseudo-question with +1 and one with -1 are added, so that two models that never differed still get an interval. The
-  difference itself is reported as it was seen.
+- Of one model: Wilson's score interval for the mean m of Q questions, at the effective size m (1 - m) / (s^2 / Q) with s^2 the
+  variance between questions, times (z / t)^2 with the t quantile of Q - 1 degrees of freedom: the usual correction for
+  proportions of clusters (Korn and Graubard 1998; Dean and Pagano 2015). Where no variance was seen (all questions alike, as at
+  0 % and 100 %) the effective size is Q, so that one question says little.
+- Of a difference: Bonett and Price's (2012) adjusted Wald interval for paired proportions, here for differences of means by
+  question: a pseudo-question with +1 and one with -1 are added, so that two models that never differed still get an interval.
+  The difference itself is reported as it was seen.
 
 Nothing here assumes equal numbers of samples: a question with fewer than k is left out and counted, never filled up.
 """
@@ -25,6 +25,8 @@ from tpt_runtime.core.errors import ConfigurationError
 
 Z = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
+_ROUNDING = 1e-12
+"""A variance below this comes of rounding equal rates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +126,15 @@ def _effective_size(rates: Sequence[float], mean: float) -> float:
     """Return how many independent yes-or-no questions would be as uncertain as `rates`."""
     count = len(rates)
     variance = math.fsum((rate - mean) ** 2 for rate in rates) / (count - 1) if count > 1 else 0.0
-    if variance == 0.0 or mean in (0.0, 1.0):
+    if variance < _ROUNDING or not 0.0 < mean < 1.0:
         return float(count)
     return mean * (1.0 - mean) * count / variance * (Z / _student(count - 1)) ** 2
 
 
 def _student(freedom: int) -> float:
-    """Return the two-sided 95 % quantile of Student's t (Abramowitz and Stegun 26.7.5: within 1 % from three degrees of freedom on)."""
+    """Return the two-sided 95 % quantile of Student's t (Abramowitz and Stegun 26.7.5: within 1 % from 3 degrees on)."""
     terms = (Z**3 + Z) / 4, (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96, (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / 384
-    return Z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
+    return math.fsum([Z, *(term / freedom**power for power, term in enumerate(terms, start=1))])
 
 
 def _wilson(mean: float, size: float) -> tuple[float, float]:

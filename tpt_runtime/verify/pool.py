@@ -1,12 +1,12 @@
 """Grades streams of solutions: at once where that is quick, else in worker processes that a time limit can really end.
 
-A limit by signal or thread cannot end a computation that is stuck inside C code, so a worker that exceeds it is killed and replaced,
-and its solution counts as timed out. Most solutions never get there: those that the verifier can grade quickly (nearly all with plain
-numbers) are graded in this process, because handing one to another process costs more than grading it.
+A limit by signal or thread cannot end a computation that is stuck inside C code, so a worker that exceeds it is killed and
+replaced, and its solution counts as timed out. Most solutions never get there: those that the verifier can grade quickly
+(nearly all with plain numbers) are graded in this process, because handing one to another process costs more than grading it.
 
-The order of the stream is kept. Memory is bounded: at most `WINDOW` solutions wait behind a slow one. The limit counts neither the
-start of a process nor its imports. Nothing is retried: a worker that dies by itself (out of memory, a crash in C code) costs its
-solution a `timed_out` too, with the pattern `verifier ended`.
+The order of the stream is kept. Memory is bounded: at most `WINDOW` solutions wait behind a slow one. The limit counts neither
+the start of a process nor its imports. Nothing is retried: a worker that dies by itself (out of memory, a crash in C code)
+costs its solution a `timed_out` too, with the pattern `verifier ended`.
 """
 
 import os
@@ -23,7 +23,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Self, TypeVar
 
-from tpt_runtime.core.errors import ConfigurationError, StepFailed
+from tpt_runtime.core.errors import ConfigurationError, StepFailed, TptError
 from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.verify.protocol import Grade, Verifier
 
@@ -114,7 +114,8 @@ class GradingPool:
             stream: A grade that is known already, such as that of a truncated sample, may stand in a solution's place.
 
         Raises:
-            StepFailed: if worker processes cannot be started.
+            ConfigurationError: if a worker lacks what the verifier needs.
+            StepFailed: if a worker process does not start, or the verifier raises an error.
         """
         window: deque[tuple[Key, _Task]] = deque()
         try:
@@ -198,8 +199,10 @@ class GradingPool:
                     worker.tasks.popleft().grade = message
                 elif message == _READY:
                     worker.ready = True
-                else:
+                elif worker.ready:
                     raise StepFailed(f"the verifier {self._verifier.name} failed: {message}")
+                else:
+                    raise ConfigurationError(f"the verifier {self._verifier.name} cannot start: {message}")
         except (EOFError, ConnectionResetError):
             self._give_up_on(worker, VERIFIER_ENDED)
 
@@ -256,8 +259,8 @@ def _serve(connection: Connection, verifier: Verifier, timeout_seconds: float) -
     _limit_memory()
     try:
         verifier.warm_up()
-    except ImportError as error:
-        connection.send(f"{error}; install the extra that brings it: pip install 'tpt-operator[pruner]'")
+    except (ImportError, TptError) as error:
+        connection.send(str(error))
         return
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         connection.send(_READY)
@@ -265,19 +268,20 @@ def _serve(connection: Connection, verifier: Verifier, timeout_seconds: float) -
             for solution, reference in connection.recv():
                 # Should the parent be gone by then, the alarm ends this process in its stead.
                 signal.setitimer(signal.ITIMER_REAL, timeout_seconds + _GRACE_SECONDS)
-                answer = _grade(verifier, solution, reference)
+                grade = _graded(connection, verifier, solution, reference)
                 signal.setitimer(signal.ITIMER_REAL, 0)
-                connection.send(answer)
+                connection.send(grade)
 
 
-def _grade(verifier: Verifier, solution: str, reference: str) -> Grade | str:
-    """Return the grade, or what went wrong: an error in a verifier is a defect and must not pass for a verdict."""
+def _graded(connection: Connection, verifier: Verifier, solution: str, reference: str) -> Grade:
+    """Return the grade; an error in a verifier is a defect, which is reported and must not pass for a verdict."""
     try:
         return verifier.grade(solution, reference)
     except (MemoryError, RecursionError):
         return Grade(Verdict.TIMED_OUT, pattern=VERIFIER_ENDED)
     except Exception as error:
-        return f"{type(error).__name__}: {error}; solution: {solution[-200:]!r}, reference: {reference[-60:]!r}"
+        connection.send(f"{type(error).__name__}: {error}; solution: {solution[-200:]!r}, reference: {reference[-60:]!r}")
+        raise
 
 
 def _limit_memory() -> None:

@@ -1,41 +1,51 @@
 """The answer of a solution that marks none: what its last sentence with a number states.
 
-In that sentence: what is bold; else what follows the word "answer"; else, of its last clause, the result of an equation; else the
-last number, numbers in brackets and circumstances ("in 5 days", "from 9 eggs") aside. Questions, remarks ("Note: ...", "Check: ...") and made-up list numbers state nothing. A text that breaks off where an
-answer should come, or gives up, has none.
+In that sentence: what is bold; else what follows the word "answer"; else, of its last clause, the result of an equation; else
+the last number, numbers in brackets and circumstances ("in 5 days", "from 9 eggs") aside. Questions, remarks ("Note: ...",
+"Check: ...") and made-up list numbers state nothing. A text that breaks off where an answer should come, or gives up, has none.
 """
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 
 from tpt_runtime.verify.marks import ANSWER, BOLD, LAST, Found, is_supposed, is_word, marks_in
-from tpt_runtime.verify.numbers import Number, same
+from tpt_runtime.verify.numbers import same
 from tpt_runtime.verify.reading import Reading, Shape, Stated, read, stated
 from tpt_runtime.verify.text import plain
 
 _DANGLING_WORDS = frozenset(
-    "the a an of for to is are and or with by at from per so then that she he they has have will make makes "
-    "answer antwort respuesta réponse risposta resposta ответ ist es est".split()
+    {
+        *("the", "a", "an", "of", "for", "to", "is", "are", "and", "or", "with", "by", "at", "from", "per", "so", "then", "that"),
+        *("she", "he", "they", "has", "have", "will", "make", "makes", "ist", "es", "est"),
+        *("answer", "antwort", "respuesta", "réponse", "risposta", "resposta", "ответ"),
+    }
 )
 _OPEN_BOX = re.compile(r"\\(?:f?boxed|fbox)\s*\{?[^{}\n]*$")
 _RULER = re.compile(r"(?:\n\s*[-*_=]{3,}|\*\*|[`$])\s*$")
 _GIVEN_UP = re.compile(
-    r"\b(?:unknown|undetermined|(?:cannot|can't|can not|could not|couldn't|unable to|impossible to)\s+(?:be\s+)?"
-    r"(?:determined?|answer(?:ed)?|solved?|say|calculated?|know|tell)|(?:not enough|insufficient) information|(?:don't|do not) know|"
-    r"no idea|not sure)\b",
+    r"(?:\b(?:is|are|remains)|[:#]|^)\s*unknown\b|"
+    r"\b(?:undetermined|(?:cannot|can't|can not|could not|couldn't|unable to|impossible to)\s+(?:be\s+)?"
+    r"(?:determined?|answer(?:ed)?|solved?|say|calculated?|know|tell)|"
+    r"(?:not enough|insufficient) information|(?:don't|do not) know|no idea|not sure)\b",
     re.IGNORECASE,
 )
 _REMARK = re.compile(
-    r"[\s*_>(#-]*(?:(?:note|notes|n\.b\.|remark|assumptions?|check|checking|verification|proof|explanation|confidence|p\.s\.|tip|disclaimer|"
-    r"source|reference)\s*\**[:,]|note that\b|this assumes\b|assuming\b|remember\b|i hope\b|hope\b|let me know\b|feel free\b|thanks?\b|"
-    r"thank you\b|if you\b|would you\b|do you\b|(?:let's|let us|let me|to) (?:double.?)?(?:check|verify)\b)",
+    r"[\s*_>(#-]*(?:"
+    r"(?:note|notes|n\.b\.|remark|assumptions?|check|checking|verification|proof|explanation|confidence|p\.s\.|tip|disclaimer|"
+    r"source|reference)\s*\**[:,]|"
+    r"(?:note that|this assumes|remember|i hope|hope|let me know|feel free|thanks?|thank you|would you|do you|"
+    r"if you (?:have|need|want|would|'d)|(?:let's|let us|let me|to) (?:double.?)?(?:check|verify))\b)",
     re.IGNORECASE,
 )
 _SENTENCE_BREAK = re.compile(r"(?<=[.!?])[\"')*_]*\s+|(?<=[.!?]\*\*)\s+")
+_QUESTION = re.compile(r"\b(?:how|what|which|when|who)\b", re.IGNORECASE)
+_OFFER = re.compile(r"\b(?:you|help|questions?|else)\b", re.IGNORECASE)
 _LIST_NUMBER = re.compile(r"\s*(?:[-*]\s+)?\d{1,3}[.)]\s+(?=\S)")
 _CLAUSE_BREAK = re.compile(r"[,;]\s")
 _SUBORDINATE = re.compile(
-    r"\s*(?:which(?!\s+(?:is|equals|makes|gives)\s+(?:about\s+)?[-\d.])|since|because|where|given|when|if|after|by|assuming|as|not|and not|instead)\b",
+    r"\s*(?:which(?!\s+(?:is|equals|makes|gives|rounds\s+(?:up\s+|down\s+)?to)\s+(?:about\s+)?[-\d.])|"
+    r"since|because|where|given|when|if|after|by|assuming|as|not|and not|instead)\b",
     re.IGNORECASE,
 )
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*|__([^_\n]{1,120})__|<b>([^<\n]{1,120})</b>")
@@ -43,43 +53,69 @@ _CIRCUMSTANCE = re.compile(
     r"\b(?:in|from|over|after|within|among|every|during|throughout)\s+(?:the\s+|all\s+|these\s+|those\s+)?(?:next\s+|first\s+|last\s+)?$",
     re.IGNORECASE,
 )
-_DURATION = re.compile(r"\bfor\s+$", re.IGNORECASE)
-_TIME_UNIT = re.compile(r"\s*(?:second|minute|hour|day|week|month|year)s?\b", re.IGNORECASE)
-_BRACKETS = re.compile(r"\s\([^()]*\)")
+_FOR = re.compile(r"\bfor\s+(?:the\s+|all\s+|each\s+of\s+)?$")
+_PURPOSE = re.compile(r"\d\s+(?:[a-z]+\s+){0,3}to\s+[a-z]+\s+(?:the\s+|all\s+)?$")
+_MONEY = re.compile(r"\s*(?:dollars?|cents?|bucks|euros?|pounds?|rupees|yen)\b|\s*[.!]?$", re.IGNORECASE)
+_REASON = re.compile(r"\s(?:because|since|due to)\s[^,;]*")
+_BRACKETS = re.compile(r"\s\((?!-?[\d.,$]+\))[^()]*\)")
 _EITHER = re.compile(
     r"[\w%']{0,20}(?:\s+[\w%']{1,20}){0,2}?\s*,?\s*\bor\s+(?:maybe\s+|perhaps\s+|possibly\s+|about\s+)?|-", re.IGNORECASE
 )
 _LINES_READ = 40
+_TEXT_READ = 4000
 _TAIL_READ = 240
 
 
 def last_stated(text: str, continental: bool) -> Found | None:
     """Return the answer of `text` (already `typed`), which has no strong mark; None if it has no answer."""
-    text = _RULER.sub("", text.rstrip()).rstrip() if text.rstrip()[-1:] in "-*_=`$" else text.rstrip()
+    text = text.rstrip()[-_TEXT_READ:]
+    if text[-1:] in "-*_=`$":
+        text = _RULER.sub("", text).rstrip()
     if _breaks_off(text):
         return None
-    for keep_remarks in (False, True):
-        for sentence in _sentences_from_the_end(text):
-            if _GIVEN_UP.search(sentence) and not (_REMARK.match(sentence) and not keep_remarks):
-                return None
-            if not keep_remarks and _REMARK.match(sentence):
-                continue
-            found = _in_sentence(sentence, continental)
-            if found:
-                return found if found.reading.shape is not Shape.NONE else None
+    own = (sentence for sentence in _sentences_from_the_end(text) if not _REMARK.match(sentence))
+    # A remark answers only where nothing else does.
+    found = _first_answer(own, continental) or _first_answer(_sentences_from_the_end(text), continental)
+    return None if found is None or found.reading.shape is Shape.NONE else found
+
+
+def _first_answer(sentences: Iterable[str], continental: bool) -> Found | None:
+    """Return the answer of the first sentence that gives or withholds one (then it has the shape `NONE`)."""
+    for sentence in sentences:
+        if _GIVEN_UP.search(sentence):
+            return Found(sentence.strip(), Reading(Shape.NONE), LAST)
+        found = _in_sentence(sentence, continental)
+        if found:
+            return found
     return None
 
 
 def _breaks_off(text: str) -> bool:
     """Return whether `text` ends where an answer should come."""
     last, before = text[-1:], text[-2:-1]
-    if last in "=+(<[{€,#" or (last in "-*/$" and not before.isdigit()):
+    if last in "=+(<[{#" or (last in "-*/$€" and not before.isdigit()):
         return True
     tail = text[-_TAIL_READ:]
     words = tail.rstrip(" :*_").rsplit(None, 1)
     if words and words[-1].lstrip("*_#").lower() in _DANGLING_WORDS:
         return True
-    return tail.rfind("<<") > tail.rfind(">>") or ("\\" in tail and _OPEN_BOX.search(tail) is not None)
+    if tail.rfind("<<") > tail.rfind(">>") or ("\\" in tail and _OPEN_BOX.search(tail) is not None):
+        return True
+    return _asks(tail) if last == "?" else last.isalpha() and _opens_sentence(tail)
+
+
+def _asks(tail: str) -> bool:
+    """Return whether the last thing said is a question about a quantity, which then has no answer."""
+    question = _SENTENCE_BREAK.split(tail.rpartition("\n")[2])[-1]
+    return _QUESTION.search(question) is not None and not _OFFER.search(question)
+
+
+def _opens_sentence(tail: str) -> bool:
+    """Return whether `tail` ends inside a sentence that has said no number yet: an earlier number is not its answer."""
+    line = tail.rpartition("\n")[2]
+    sentence = _SENTENCE_BREAK.split(line)[-1]
+    has_number = any(char.isdigit() for char in sentence)
+    return not has_number and len(sentence.split()) > 1 and sentence != tail and not _REMARK.match(sentence)
 
 
 def _sentences_from_the_end(text: str) -> Iterator[str]:
@@ -106,27 +142,19 @@ def _in_sentence(sentence: str, continental: bool) -> Found | None:
     if not numbers:
         # "The answer is not 18": the solution withholds its answer, an earlier number must not stand in for it.
         return Found(sentence.strip(), Reading(Shape.NONE), LAST) if mark else None
-    return (
-        _bold(sentence, continental) or _after_answer(sentence, mark, continental) or _last(plain(sentence), numbers, continental)
-    )
+    bold = _bold(sentence, continental) if any(sign in sentence for sign in ("**", "__", "<b>")) else None
+    return bold or _after_answer(sentence, mark, continental) or _last(plain(sentence), numbers, continental)
 
 
 def _bold(sentence: str, continental: bool) -> Found | None:
     if "**" not in sentence and "__" not in sentence and "<b>" not in sentence:
         return None
-    spans = ["".join(groups) for groups in _BOLD.findall(sentence)]
-    readings = [(span, read(span, continental)) for span in spans]
-    stating = [(span, reading) for span, reading in readings if reading.number is not None]
-    if not stating or any(not same(_number(stating[0][1]), _number(reading)) for _, reading in stating):
+    readings = [(span, read(span, continental)) for span in map("".join, _BOLD.findall(sentence))]
+    numbers = [reading.number for _, reading in readings if reading.number is not None]
+    if not numbers or any(not same(numbers[0], number) for number in numbers[1:]):
         return None
-    span, reading = stating[-1]
+    span, reading = next((span, reading) for span, reading in reversed(readings) if reading.number is not None)
     return Found(span.strip(), reading, BOLD)
-
-
-def _number(reading: Reading) -> Number:
-    if reading.number is None:
-        raise ValueError("this reading has no number")
-    return reading.number
 
 
 def _after_answer(sentence: str, mark: re.Match[str] | None, continental: bool) -> Found | None:
@@ -140,28 +168,37 @@ def _after_answer(sentence: str, mark: re.Match[str] | None, continental: bool) 
 
 
 def _last(sentence: str, numbers: list[Stated], continental: bool) -> Found:
-    """Return the number of the last clause that states one on its own account, outside brackets if there is one."""
-    bare = _BRACKETS.sub(lambda brackets: " " * len(brackets[0]), sentence) if "(" in sentence else sentence
-    outside = [number for number in numbers if bare[number.start].strip()]
-    if outside:
-        sentence, numbers = bare, outside
-    if len(numbers) > 1 and _offers_both(sentence, numbers[-2], numbers[-1]):
-        return Found(sentence[numbers[-2].start : numbers[-1].end].strip(), Reading(Shape.CHOICE), LAST)
+    """Return the number of the last clause that states one on its own account."""
+    sentence, numbers = _without_asides(sentence, numbers)
     start, end = _last_clause(sentence, numbers)
     equals = sentence.rfind("=", start, end)
     if equals >= 0:
         reading = read(sentence[equals:end], continental)
         if reading.shape in (Shape.NUMBER, Shape.SENTENCE):
-            return Found(sentence[start:end].strip(), reading, LAST)
+            return Found(sentence[equals + 1 : end].strip(), reading, LAST)
+    if len(numbers) > 1 and _offers_both(sentence, numbers[-2], numbers[-1]):
+        return Found(sentence[numbers[-2].start : numbers[-1].end].strip(), Reading(Shape.CHOICE), LAST)
     inside = [number for number in numbers if start <= number.start < end]
     chosen = ([number for number in inside if not _is_circumstance(sentence, number)] or inside)[-1]
     shape = Shape.CHOICE if chosen.number is None else Shape.NUMBER
     return Found(sentence[chosen.start : chosen.end].strip(), Reading(shape, chosen.number), LAST)
 
 
+def _without_asides(sentence: str, numbers: list[Stated]) -> tuple[str, list[Stated]]:
+    """Blank out brackets and reasons, unless they hold the only numbers."""
+    for aside in (_BRACKETS, _REASON):
+        bare = aside.sub(lambda match: " " * len(match[0]), sentence)
+        outside = [number for number in numbers if bare[number.start].strip()]
+        if outside:
+            sentence, numbers = bare, outside
+    return sentence, numbers
+
+
 def _is_circumstance(sentence: str, number: Stated) -> bool:
-    if _DURATION.search(sentence, max(0, number.start - 8), number.start):
-        return _TIME_UNIT.match(sentence, number.end) is not None
+    if _FOR.search(sentence, max(0, number.start - 16), number.start):
+        return _MONEY.match(sentence, number.end) is None
+    if _PURPOSE.search(sentence, max(0, number.start - 40), number.start):
+        return True
     return _CIRCUMSTANCE.search(sentence, max(0, number.start - 24), number.start) is not None
 
 
@@ -173,8 +210,9 @@ def _offers_both(sentence: str, left: Stated, right: Stated) -> bool:
 
 def _last_clause(sentence: str, numbers: list[Stated]) -> tuple[int, int]:
     """Return where the last clause that holds a number begins and ends; subordinate ones count only if there is no other."""
-    breaks = [match.end() for match in _CLAUSE_BREAK.finditer(sentence)]
-    clauses = list(zip([0, *breaks], [*breaks, len(sentence)], strict=True))
-    stating = [(start, end) for start, end in clauses if any(start <= number.start < end for number in numbers)]
-    main = [(start, end) for start, end in stating if "=" in sentence[start:end] or not _SUBORDINATE.match(sentence, start)]
-    return (main or stating)[-1]
+    starts = [0, *(match.end() for match in _CLAUSE_BREAK.finditer(sentence))]
+    ends = [*starts[1:], len(sentence)]
+    stating = sorted({bisect_right(starts, number.start) - 1 for number in numbers})
+    main = [i for i in stating if "=" in sentence[starts[i] : ends[i]] or not _SUBORDINATE.match(sentence, starts[i])]
+    chosen = (main or stating)[-1]
+    return starts[chosen], ends[chosen]

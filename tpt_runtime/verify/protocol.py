@@ -1,8 +1,8 @@
 """What a verifier is, and the ones that exist, by name.
 
-A verifier is a pure function of a solution and a reference. It sets itself no time limit: `pool` does, from outside the process,
-because a limit inside one (signals, threads) cannot end a computation that is stuck in C code. It does not know how a sample
-ended either: `truncated` is decided by whoever knows the finish reason.
+A verifier is a pure function of a solution and a reference. It sets itself no time limit: `pool` does, from outside the
+process, because a limit inside one (signals, threads) cannot end a computation that is stuck in C code. It does not know how a
+sample ended either: `truncated` is decided by whoever knows the finish reason.
 """
 
 from dataclasses import dataclass

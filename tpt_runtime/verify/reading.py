@@ -3,8 +3,8 @@
 Two questions are answered here. `read`: this text stands where a final answer stands, what does it say? `stated`: which numbers
 does this sentence state, leaving out those that it denies, compares with or only counts steps by?
 
-The rule for ambiguity: a text that offers two different numbers ("18 or 20", "18-20", "between 18 and 20", "18, 20") answers nothing.
-If they are equal ("1/2 or 0.5"), it does. "18 dollars and 50 cents" is one number.
+The rule for ambiguity: a text that offers two different numbers ("18 or 20", "18-20", "between 18 and 20", "18, 20") answers
+nothing. If they are equal ("1/2 or 0.5"), it does. "18 dollars and 50 cents" is one number.
 """
 
 import re
@@ -51,7 +51,8 @@ class Stated:
 
 
 _LEAD_IN = re.compile(
-    r"(?:[\s:>\"'_|]|=>?|\((?=[-\d.\s]+\))|\b(?:(?:the\s+)?(?:final\s+|correct\s+)?answer(?:\s+is)?|(?:a\s+|the\s+)?(?:grand\s+)?total(?:\s+of)?|"
+    r"(?:[\s:>\"'_|]|=>?|\((?=[-\d.\s]+\))|"
+    r"\b(?:(?:the\s+)?(?:final\s+|correct\s+)?answer(?:\s+is)?|(?:a\s+|the\s+)?(?:grand\s+)?total(?:\s+of)?|"
     r"is|are|exactly|approximately|approx\.?|about|around|roughly|only|just|simply|equal\s+to|equals|at\s+least|at\s+most|therefore|thus|"
     r"hence|so|then|also|indeed|that|clearly|or|either|between|from|it|it's)(?![\w'.]))*",
     re.IGNORECASE,
@@ -68,21 +69,51 @@ _OPERATOR = re.compile(r"\s*(?:[-+*/^]|x(?=\s*\d))\s*\(?\s*[-\d.\\(]|\^|\(\s*[-\
 _SYMBOLIC = re.compile(r"\\[a-zA-Z]+|[√π∞∪∩∈^]|\d\s*[*+/^(-]\s*[\d(]|\bsqrt\b|\b[a-z]\s*[-+*/]\s*[\da-z]\b|\d[xyz]\b")
 _INEQUALITY = re.compile(r"[<>≤≥]")
 _RANGE = re.compile(r"\s*(-|to\b|through\b|until\b)\s*(?=[\d.])", re.IGNORECASE)
+_UNIT = r"(?:[a-z%'/-]|\^[23])"
 _HEDGE = r"(?:maybe|perhaps|possibly|even|about|around|only|just|either)\s+"
-ALTERNATIVE = re.compile(
-    rf"[\w%'/^-]{{0,20}}(?:\s+[\w%'/^-]{{1,20}}){{0,4}}?\s*,?\s*(?:\b(?:or|and|and/or|vs\.?|versus)\b|&)\s+(?:{_HEDGE}){{0,2}}"
+_ALTERNATIVE = re.compile(
+    rf"{_UNIT}{{0,20}}(?:\s+{_UNIT}{{1,20}}){{0,4}}?\s*,?\s*(?:\b(?:or|and|and/or|vs\.?|versus)\b|&)\s+(?:{_HEDGE}){{0,2}}"
     r"(?:[a-z]\s*=\s*)?(?=-?[\d.]*\d)|\s*[,;]\s*(?=-?[\d.]*\d)",
     re.IGNORECASE,
 )
-"""What stands between two numbers that are offered side by side."""
 _ASSIGNMENTS = re.compile(r"=[^=]*(?:,|\bor\b|\band\b)\s*[a-z]\s*=", re.IGNORECASE)
+_ROUNDED = re.compile(r"\bround(?:s|ed|ing)?\s+(?:it\s+)?(?:up\s+|down\s+|off\s+)?to\s+(?=[-\d.])", re.IGNORECASE)
 _JUXTAPOSED = re.compile(r"\s+-?[\d.]*\d")
 _ARITHMETIC_WORD = re.compile(r"[\w%'/^-]{0,20}\s+(?:plus|minus|times|divided\s+by|multiplied\s+by)\s", re.IGNORECASE)
 _SIGN = re.compile(r"([-+])\s*(?=[\d.])")
 _MINUS_BEFORE = re.compile(r"(?:^|[=(:\[]\s*|[a-zA-Z,]\s+)-$|[=(:]\s*-\s*$")
 _LABELS = frozenset(
-    "step steps part parts question questions problem problems equation equations eq option choice method methods example examples "
-    "exercise figure table stage case phase solution approach chapter section page line rule note q".split()
+    {
+        *(
+            "step",
+            "steps",
+            "part",
+            "parts",
+            "question",
+            "questions",
+            "problem",
+            "problems",
+            "equation",
+            "equations",
+            "eq",
+            "option",
+        ),
+        *(
+            "choice",
+            "method",
+            "methods",
+            "example",
+            "examples",
+            "exercise",
+            "figure",
+            "table",
+            "stage",
+            "case",
+            "phase",
+            "solution",
+        ),
+        *("approach", "chapter", "section", "page", "line", "rule", "note", "q"),
+    }
 )
 _ORDINALS = frozenset({"st", "nd", "rd", "th"})
 _DENYING = ("n't", "not", "never", "neither", "nor", "than", "instead", "except", "<", ">", "≤", "≥")
@@ -102,7 +133,7 @@ def read(span: str, continental: bool = False) -> Reading:
         span: The text at the mark: the rest of a line, the content of a box, a sentence.
         continental: See `numbers.number_of`.
     """
-    text = plain(span).replace("€", "").strip().rstrip("#").rstrip()
+    text = plain(span).strip().rstrip("#").rstrip()
     if _DENIAL.match(text):
         return Reading(Shape.NONE)
     return _leading(_without_lead_in(text), continental) or _words(text, continental)
@@ -111,15 +142,15 @@ def read(span: str, continental: bool = False) -> Reading:
 def stated(sentence: str, continental: bool = False) -> list[Stated]:
     """Return the numbers that `sentence` (already `plain`) states, in order.
 
-    Left out: numbers that are denied ("not 18"), compared with ("more than 18"), step labels ("Step 3"), list numbers at the line's
-    start, ordinals ("5th"), and digits inside a word.
+    Left out: numbers that are denied ("not 18"), compared with ("more than 18"), step labels ("Step 3"), list numbers at the
+    line's start, ordinals ("5th"), and digits inside a word.
     """
     found = []
     for match in QUANTITY.finditer(sentence):
         start, end = match.span()
         before = sentence[max(0, start - _LOOK_BACK) : start]
         if not _is_label(sentence, before, end):
-            number = number_of(match, continental)
+            number = None if sentence[end : end + 1] == "^" else number_of(match, continental)
             negative = number is not None and before.rstrip().endswith("-") and _MINUS_BEFORE.search(before)
             found.append(Stated(start, end, number.negative() if number is not None and negative else number))
     return found
@@ -158,24 +189,35 @@ def _begin(text: str, start: int, continental: bool) -> tuple[Number | None, int
 
 
 def _with_rest(number: Number, rest: str, continental: bool) -> Reading:
+    """Read what follows the number that a text begins with: is it the answer, or the first of several, or only a beginning?"""
     rest = _without_reason(rest)
     end = _CLAUSE_END.search(rest)
     clause = rest[: end.start()] if end else rest
     if "=" in clause:
         return _equation(rest, continental)
-    if _JUXTAPOSED.match(clause):
-        return Reading(Shape.CHOICE)
+    rounded = _ROUNDED.search(clause)
+    if rounded:
+        return _leading(clause[rounded.end() :], continental) or Reading(Shape.NONE)
     if _ARITHMETIC_WORD.match(clause):
         return Reading(Shape.PROSE)
-    between = _RANGE.match(clause)
-    if between or (other := ALTERNATIVE.match(rest)):
-        offered = _begin(rest, (between or other).end(), continental)  # type: ignore[union-attr]
-        second = offered[0] if offered else None
-        if second is not None and same(number, second):
-            return Reading(Shape.NUMBER, number)
-        if between is None or between[1] != "-" or second is None or second.value >= number.value:
-            return Reading(Shape.CHOICE)
+    choice = Reading(Shape.CHOICE) if _JUXTAPOSED.match(clause) else _choice(number, rest, continental)
+    if choice:
+        return choice
     return Reading(Shape.EXPRESSION) if _OPERATOR.match(clause) or "\\" in clause else Reading(Shape.NUMBER, number)
+
+
+def _choice(number: Number, rest: str, continental: bool) -> Reading | None:
+    """Read what offers a second number; None if nothing does, or if the two are a subtraction."""
+    between = _RANGE.match(rest)
+    joined = between or _ALTERNATIVE.match(rest)
+    if joined is None:
+        return None
+    offered = _begin(rest, joined.end(), continental)
+    second = offered[0] if offered else None
+    if second is not None and same(number, second):
+        return Reading(Shape.NUMBER, second if number.factor is None else number)
+    is_subtraction = between is not None and between[1] == "-" and second is not None and second.value < number.value
+    return None if is_subtraction else Reading(Shape.CHOICE)
 
 
 def _equation(text: str, continental: bool) -> Reading:
@@ -210,7 +252,7 @@ def _without_reason(text: str) -> str:
 
 def _is_label(sentence: str, before: str, end: int) -> bool:
     """Return whether the digits that end at `end`, after `before`, are no statement of the sentence."""
-    if before[-1:].isalpha() or before[-1:] == "_":
+    if before[-1:].isalpha() or before[-1:] in ("_", "^"):
         return True
     folded = before.lower()
     if any(word in folded for word in _DENYING) and _DENIED_BEFORE.search(before):

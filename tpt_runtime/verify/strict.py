@@ -1,7 +1,7 @@
 """`GSM8KStrict`: the regular expression that published GSM8K figures of this method were graded by, defects included.
 
-The first `####` that is followed by digits counts, and strings are compared: `#### $18`, `#### 18.` and `#### 1080` against `1,080`
-are wrong. It exists to reproduce those figures exactly and must not be improved; `Math` is the verifier to prune with.
+The first `####` that is followed by digits counts, and strings are compared: `#### $18`, `#### 18.` and `#### 1080` against
+`1,080` are wrong. It exists to reproduce those figures exactly and must not be improved; `Math` is the verifier to prune with.
 """
 
 import re
@@ -45,7 +45,7 @@ class GSM8KStrict:
 
 
 def strict_reference(reference: str) -> str | None:
-    """Return the answer of a reference that is a GSM8K solution, or a bare reference as it is (None: `####` without an answer)."""
+    """Return the answer of a reference that is a GSM8K solution (None if it has none), or a bare reference as it is."""
     if "####" not in reference:
         return reference.strip()
     found = _ANSWER.search(reference)

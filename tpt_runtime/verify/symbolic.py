@@ -1,15 +1,19 @@
 r"""Equality of mathematical expressions, by Math-Verify (which sees only the answer, never the whole solution).
 
-Known pitfalls of Math-Verify and what is done about them: it accepts when any pair of what it extracted matches, so it is given one
-expression a side and only the first parse counts; it reads words as products of letters ("on" equals "no"), so words are compared
-as words, before; its time limits use signals and so work in the main thread only, so they are off and `pool` sets the limit.
+Known pitfalls of Math-Verify and what is done about them: it accepts when any pair of what it extracted matches, so it is given
+one expression a side and only the first parse counts; it reads words as products of letters ("on" equals "no"), so words are
+compared as words, before; its time limits use signals and so work in the main thread only, so they are off and `pool` sets the
+limit.
 """
 
 import logging
 import re
 from typing import Any
 
-_LETTERS = re.compile(r"[A-Za-z]{2,}")
+from tpt_runtime.core.errors import ConfigurationError
+
+_WORD = re.compile(r"[A-Za-z]{4,}")
+_ONLY_LETTERS = re.compile(r"[A-Za-z][A-Za-z .]*[A-Za-z]")
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _TEXT = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s*\{([^{}]*)\}")
 _DECORATION = re.compile(r"\\(?:left|right|displaystyle|!|,|;|:|quad|qquad| )(?![a-zA-Z])|\\[()\[\]]|[$\s]|\*\*")
@@ -51,8 +55,9 @@ def normal_form(text: str) -> str:
 
 def is_words(text: str) -> bool:
     r"""Return whether `text` is to be compared as words: `\text{Tuesday}`, `Tuesday`, `(B)`, but not `2x` or `\sin x`."""
-    words = _LETTERS.findall(_COMMAND.sub(" ", text))
-    return bool(_TEXT.fullmatch(text.strip())) or any(word.lower() not in _FUNCTIONS for word in words)
+    if _TEXT.fullmatch(text.strip()) or _ONLY_LETTERS.fullmatch(text.strip()):
+        return True
+    return any(word.lower() not in _FUNCTIONS for word in _WORD.findall(_COMMAND.sub(" ", text)))
 
 
 def load() -> None:
@@ -67,8 +72,7 @@ def is_expression(text: str) -> bool:
 
 def equal_expressions(answer: str, reference: str) -> bool:
     """Return whether two expressions are equal; may take for ever (see the module's text)."""
-    from math_verify import verify
-
+    verify = _math_verify().verify
     left, right = _parse(reference), _parse(answer)
     if left is None or right is None:
         return False
@@ -76,15 +80,29 @@ def equal_expressions(answer: str, reference: str) -> bool:
 
 
 def _parse(text: str) -> Any | None:
-    from math_verify import LatexExtractionConfig, parse
-
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its time limit is off, which is meant
+    library = _math_verify()
     latex = _as_latex(text)
     if not latex or len(latex) > MAX_LENGTH:
         return None
-    config = [LatexExtractionConfig(boxed_match_priority=-1)]
-    parsed = parse(f"${latex}$", config, fallback_mode="no_fallback", parsing_timeout=None)
+    config = [library.LatexExtractionConfig(boxed_match_priority=-1)]
+    parsed = library.parse(f"${latex}$", config, fallback_mode="no_fallback", parsing_timeout=None)
     return parsed[0] if parsed else None
+
+
+def _math_verify() -> Any:
+    """Import Math-Verify.
+
+    Raises:
+        ConfigurationError: if it is not installed.
+    """
+    try:
+        import math_verify
+    except ImportError as error:
+        raise ConfigurationError(
+            f"answers that are no numbers need Math-Verify ({error}): pip install 'tpt-operator[pruner]'"
+        ) from error
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its time limit is off, which is meant
+    return math_verify
 
 
 def _as_latex(text: str) -> str:

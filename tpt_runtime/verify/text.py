@@ -1,7 +1,7 @@
 """Plain text out of what models write: typography, Markdown, LaTeX decoration and calculator annotations taken away.
 
-Only decoration goes: what carries meaning in LaTeX (roots, powers, sets) stays as it is, so that whoever reads the result can see
-that it is more than a number. Currency signs count as decoration, since references of word problems bear no units.
+Only decoration goes: what carries meaning in LaTeX (roots, powers, sets) stays as it is, so that whoever reads the result can
+see that it is more than a number. Currency signs count as decoration, since references of word problems bear no units.
 """
 
 import re
@@ -100,7 +100,7 @@ def plain(text: str) -> str:
         text = _without_latex_decoration(text)
     if "*" in text or "_" in text or "`" in text:
         text = _ITALIC.sub(r"\1", _MARKUP.sub("", _POWER.sub("^", text)))
-    return _CURRENCY_CODE.sub("", text).replace("$", "")
+    return _CURRENCY_CODE.sub("", text).replace("$", "").replace("€", "")
 
 
 def _without_latex_decoration(text: str) -> str:
@@ -119,4 +119,6 @@ def _without_latex_decoration(text: str) -> str:
 
 def _typed_fraction(match: re.Match[str]) -> str:
     top, top_digit, bottom, bottom_digit = match.groups()
-    return f" {top or top_digit}/{bottom or bottom_digit} "
+    start = match.start()
+    is_mixed = match.string[max(0, start - 1) : start].isdigit()
+    return f"{' ' if is_mixed else ''}{top or top_digit}/{bottom or bottom_digit} "

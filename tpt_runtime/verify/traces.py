@@ -1,14 +1,14 @@
 """Grades any file of traces: what `tpt grade TRACES.jsonl` does.
 
-One JSON object a line: `id` (of the prompt; several lines may share one), `solution`, `reference` (a bare answer or a whole reference
-solution), and, if known, `finishReason` (or `finish_reason`); "length" there means that the sample was cut off. The file is
-streamed; what is kept is one tally for each id. The first bad line ends it: a figure over part of a file would pass for the whole.
+One JSON object a line: `id` (of the prompt; several lines may share one), `solution`, `reference` (a bare answer or a whole
+reference solution), and, if known, `finishReason` (or `finish_reason`); "length" there means that the sample was cut off. The
+file is streamed; what is kept is one tally for each id. The first bad line ends it: a figure over part of a file would pass for
+the whole.
 """
 
 import hashlib
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -78,13 +78,13 @@ def grade_file(request: GradeRequest) -> dict[str, Any]:
     """Grade a file of traces and return its figures.
 
     Returns:
-        A JSON object with keys as in a run's status: `verifier`, `prompts`, `samples` (total and one count for each verdict), `metrics`
-        (`name`, `value`, `low`, `high`: pass@k with its 95 % interval by prompt, as fractions of 1), and `leftOut` (metric name to
-        the prompts that had fewer than k samples) if there are any.
+        A JSON object with keys as in a run's status: `verifier`, `prompts`, `samples` (total and one count for each verdict),
+        `metrics` (`name`, `value`, `low`, `high`: pass@k with its 95 % interval by prompt, as fractions of 1), and `leftOut`
+        (metric name to the prompts that had fewer than k samples) if there are any.
 
     Raises:
-        ConfigurationError: for a bad line (naming file, line and field), an unknown verifier, a k that no prompt has samples for, a file
-            that cannot be read or written.
+        ConfigurationError: for a bad line (naming file, line and field), an unknown verifier, a k that no prompt has samples
+            for, a file that cannot be read or written.
     """
     chosen = verifier(request.verifier)
     ks = _checked_k(request.k)
@@ -209,7 +209,7 @@ def _verdict_writer(request: GradeRequest) -> Iterator[Callable[[str], None]]:
     """Give a function that writes a line of the output; the file appears only when all of it is written."""
     output = request.output
     if output is None:
-        yield lambda line: None
+        yield _discard
         return
     if output.exists() and request.traces.exists() and output.samefile(request.traces):
         raise ConfigurationError(f"output: {output} is the file of traces itself; give another name")
@@ -220,10 +220,15 @@ def _verdict_writer(request: GradeRequest) -> Iterator[Callable[[str], None]]:
         yield _line_writer(lines, output)
         with _write_errors_named(output):
             lines.close()
-            os.replace(partial, output)
+            partial.replace(output)
     finally:
         lines.close()
         partial.unlink(missing_ok=True)
+
+
+def _discard(line: str) -> None:
+    """Do nothing: nobody asked for the verdicts."""
+    del line
 
 
 def _line_writer(lines: IO[str], output: Path) -> Callable[[str], None]:
