@@ -53,12 +53,17 @@ def write_tokenizer(folder: Path, *, chat: bool = True) -> None:
     fast.save_pretrained(folder)
 
 
+HEADER = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+WEIGHTS = len(HEADER).to_bytes(8, "little") + HEADER + b"1234"
+"""A safetensors file of one number."""
+
+
 def write_model(folder: Path, *, chat: bool = True, context: int = 256) -> Path:
     """Write a folder that has everything a model folder has, except that its weights are of a model that is nowhere loaded."""
     folder.mkdir(parents=True)
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "max_position_embeddings": context}
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "model.safetensors").write_bytes(WEIGHTS)
     write_tokenizer(folder, chat=chat)
     return folder
 

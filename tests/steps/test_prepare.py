@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.steps.conftest import problems, write_jsonl, write_model
+from tests.steps.conftest import WEIGHTS, problems, write_jsonl, write_model
 from tpt_runtime.core.commands import Commands
 from tpt_runtime.core.errors import ArtifactError, ConfigurationError
 from tpt_runtime.prepare.questions import Question, hold_out
@@ -114,7 +114,7 @@ def test_the_base_model_is_linked_and_its_files_are_recorded(storage: Path, comm
     folder = run(commands(), context)
     assert (folder / "model").resolve() == (storage / "model").resolve()
     record = json.loads((folder / "model.json").read_text())
-    assert record["model.safetensors"]["size"] == len(b"weights")
+    assert record["model.safetensors"]["size"] == len(WEIGHTS)
     assert (folder / "tokenizer" / "tokenizer.json").read_bytes() == (storage / "model" / "tokenizer.json").read_bytes()
 
 

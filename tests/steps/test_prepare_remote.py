@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.steps.conftest import problems, write_model
+from tests.steps.conftest import WEIGHTS, problems, write_model
 from tests.steps.hub_double import COMMIT, Hub
 from tpt_runtime.core.commands import Commands
 
@@ -76,7 +76,7 @@ def test_hub_sources_are_resolved_to_a_commit_and_copied(hub: Hub, commands: Com
     assert summary["resolved"]["modelRevision"] == COMMIT
     assert summary["resolved"]["dataRevisions"] == {"train": COMMIT, "eval": COMMIT}
     assert summary["resolved"]["counts"] == {"train": 15, "validation": 5, "eval": 5}
-    assert (folder / "model" / "model.safetensors").read_bytes() == b"weights"
+    assert (folder / "model" / "model.safetensors").read_bytes() == WEIGHTS
     assert not (folder / "model" / "pytorch_model.bin").exists(), "safetensors are there, so the pickle is not needed"
     assert not (folder / "model").is_symlink()
     assert not (Path(config.root) / "downloads").exists()
@@ -149,7 +149,7 @@ def test_object_store_sources_are_copied(s3: tuple[str, Any], commands: Commands
     code, said, summary = prepare(built, tmp_path, **keys)
     assert code == 0, said
     config = built.prepare(1)
-    assert (Path(config.root) / config.path / "model" / "model.safetensors").read_bytes() == b"weights"
+    assert (Path(config.root) / config.path / "model" / "model.safetensors").read_bytes() == WEIGHTS
     assert summary["resolved"]["counts"] == {"train": 19, "validation": 1}
 
 

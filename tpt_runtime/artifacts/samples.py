@@ -1,8 +1,8 @@
 """Reading the samples of one part: all shards together, each prompt once, none missing, in whatever order the reader asks for.
 
 A shard's manifest (`shard-00000-of-00004.manifest.json`) lists the chunk files that cover its share of the prompts. In which
-chunk a prompt lies, and where in it, hangs on which was finished first; so whoever reads goes by prompt, and comes to the same result
-however often sampling was interrupted and over however many shards it was spread.
+chunk a prompt lies, and where in it, hangs on which was finished first; so whoever reads goes by prompt, and comes to the same
+result however often sampling was interrupted and over however many shards it was spread.
 """
 
 import re

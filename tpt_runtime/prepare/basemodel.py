@@ -1,23 +1,19 @@
 """The base model's folder: is it one that can be sampled and trained, and how long may a sequence be."""
 
 import json
+import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tpt_runtime.artifacts.files import flush_file
+from tpt_runtime.artifacts.manifest import FileEntry, file_entries
 from tpt_runtime.core.errors import ConfigurationError
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-TOKENIZER_FILES = (
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template*",
-    "vocab*",
-    "merges.txt",
-    "spiece.model",
-    "*.tiktoken",
-)
+TOKENIZERS = ("tokenizer.json", "*.model", "vocab*", "*.tiktoken", "tekken.json")
+TOKENIZER_FILES = (*TOKENIZERS, "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "merges.txt")
 
 
 def check_model(folder: Path, shown: str) -> dict[str, Any]:
@@ -31,9 +27,12 @@ def check_model(folder: Path, shown: str) -> dict[str, Any]:
     config = _config(folder, shown)
     if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
         raise ConfigurationError(f"{shown}: no weights; looked for {' or '.join(WEIGHTS)} in {folder}")
-    _check_index(folder, shown)
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")):
-        raise ConfigurationError(f"{shown}: no tokenizer; looked for tokenizer.json or tokenizer.model in {folder}")
+    for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
+        _check_index(folder / index, shown)
+    for file in sorted(folder.glob("*.safetensors")):
+        _check_safetensors(file, shown)
+    if not any(any(folder.glob(pattern)) for pattern in TOKENIZERS):
+        raise ConfigurationError(f"{shown}: no tokenizer; looked for {', '.join(TOKENIZERS)} in {folder}")
     return config
 
 
@@ -50,18 +49,37 @@ def _config(folder: Path, shown: str) -> dict[str, Any]:
     return config
 
 
-def _check_index(folder: Path, shown: str) -> None:
+def _check_index(index: Path, shown: str) -> None:
     """Check that every shard that the weights' index names is there: an interrupted copy lacks some."""
-    index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return
     try:
         files = set(json.loads(index.read_bytes())["weight_map"].values())
     except (ValueError, KeyError, AttributeError) as error:
         raise ConfigurationError(f"{shown}: {index} is no weight index: {error}") from error
-    missing = sorted(name for name in files if not (folder / name).is_file())
+    missing = sorted(name for name in files if not (index.parent / name).is_file())
     if missing:
         raise ConfigurationError(f"{shown}: {len(missing)} of {len(files)} weight files are missing, such as {missing[0]}")
+
+
+def _check_safetensors(path: Path, shown: str) -> None:
+    """Check that a file is as long as its header says: a copy that was cut off, or a Git LFS pointer, is not.
+
+    The format: 8 bytes with the length of a JSON header, the header with each tensor's offsets, then the tensors
+    (https://huggingface.co/docs/safetensors).
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        text = file.read(length) if length <= size - 8 else b""
+    try:
+        ends = [tensor["data_offsets"][1] for name, tensor in json.loads(text).items() if name != "__metadata__"]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        ends = []
+    if not ends or size != 8 + length + max(ends):
+        raise ConfigurationError(
+            f"{shown}: {path} is no whole safetensors file ({size} bytes): it was cut off, or is a Git LFS pointer; copy it again"
+        )
 
 
 def context_length(config: dict[str, Any]) -> int | None:
@@ -82,8 +100,8 @@ def load_tokenizer(folder: Path, shown: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the library below raises bare Exceptions at a damaged file
         raise ConfigurationError(f"{shown}: its tokenizer does not load: {type(error).__name__}: {error}") from error
 
 
@@ -94,3 +112,34 @@ def copy_tokenizer(model: Path, target: Path) -> None:
         for file in sorted(model.glob(pattern)):
             if file.is_file():
                 shutil.copyfile(file, target / file.name)
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """The base model's folder, and every file in it."""
+
+    folder: Path
+    files: dict[str, FileEntry]
+    """By path relative to the folder; hidden ones, such as a clone's or a download's own records, are not among them."""
+    downloaded: bool
+    """Whether it was copied for this run, and so is the run's to move."""
+
+    @classmethod
+    def of(cls, folder: Path, *, downloaded: bool) -> "BaseModel":
+        """Read and hash every file."""
+        found = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        return cls(
+            folder,
+            file_entries({name.as_posix(): path for name, path in found.items() if ".cache" not in name.parts}),
+            downloaded,
+        )
+
+    def place(self, target: Path) -> None:
+        """Let `target` be the model: moved there if it was downloaded, else a link to where it lies."""
+        if self.downloaded:
+            for name in self.files:
+                flush_file(self.folder / name)
+            shutil.rmtree(self.folder / ".cache", ignore_errors=True)
+            self.folder.rename(target)
+        else:
+            target.symlink_to(os.path.relpath(self.folder.resolve(), target.parent.resolve()), target_is_directory=True)

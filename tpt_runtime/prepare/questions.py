@@ -6,6 +6,7 @@ Pure: rows come in, questions and counts come out. Overlap is exact after normal
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.prepare.render import Renderer, prompt_id
@@ -51,9 +52,10 @@ def read_questions(
     problems: list[str] = []
     repeated = 0
     for row in rows:
-        question = _question(row, fields, renderer, check_reference)
-        if isinstance(question, str):
-            problems.append(question)
+        try:
+            question = _question(row, fields, renderer, check_reference)
+        except UnusableRow as error:
+            problems.append(str(error))
             continue
         earlier = found.setdefault(question.id, question)
         if earlier is not question:
@@ -66,18 +68,44 @@ def read_questions(
     return list(found.values()), repeated
 
 
-def _question(row: Row, fields: Fields, renderer: Renderer, check_reference: Callable[[str], str | None]) -> Question | str:
-    for field, what in ((fields.prompt_field, "promptField"), (fields.answer_field, "answerField")):
-        if row.fields.get(field) is None:
-            present = ", ".join(map(str, row.fields)) or "no fields"
-            return f"{row.place}: no field {field!r} ({what}); the row has {present}"
-    question, reference = str(row.fields[fields.prompt_field]), str(row.fields[fields.answer_field])
+class UnusableRow(Exception):
+    """Why a row is no question, with its place."""
+
+
+def _question(row: Row, fields: Fields, renderer: Renderer, check_reference: Callable[[str], str | None]) -> Question:
+    """Return the question in a row, or raise `UnusableRow`."""
+    question = _value(row, fields.prompt_field, "promptField")
+    reference = _value(row, fields.answer_field, "answerField")
     if not question.strip():
-        return f"{row.place}: the field {fields.prompt_field!r} is empty"
-    if unusable := check_reference(reference):
-        return f"{row.place}: field {fields.answer_field!r}: {unusable}"
+        raise UnusableRow(f"{row.place}: the field {fields.prompt_field!r} is empty")
     text = renderer.user_text(row.fields)
+    if not text.strip():
+        raise UnusableRow(f"{row.place}: spec.dataset.prompt.template renders to nothing")
+    if not all(map(_is_unicode, (question, reference, text))):
+        raise UnusableRow(f"{row.place}: half of a surrogate pair (\\ud800 to \\udfff), which is no character")
+    if unusable := check_reference(reference):
+        raise UnusableRow(f"{row.place}: field {fields.answer_field!r}: {unusable}")
     return Question(prompt_id(text), row.place, question, text, reference)
+
+
+def _value(row: Row, field: str, what: str) -> str:
+    """Return a field as text; numbers become text, nothing else does."""
+    if field not in row.fields:
+        present = ", ".join(map(str, row.fields)) or "no fields"
+        raise UnusableRow(f"{row.place}: no field {field!r} ({what}); the row has {present}")
+    value = row.fields[field]
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        found = "null" if value is None else type(value).__name__
+        raise UnusableRow(f"{row.place}: the field {field!r} ({what}) is {found}, expected text or a number")
+    return str(value)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse(problems: list[str], fields: Fields) -> None:

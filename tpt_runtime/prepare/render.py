@@ -21,7 +21,6 @@ class Tokenizer(Protocol):
     """The part of a Hugging Face tokenizer that rendering needs."""
 
     chat_template: Any
-    eos_token_id: int | None
 
     def apply_chat_template(self, conversation: list[dict[str, str]], **options: Any) -> Any:
         """Render a conversation."""
@@ -64,12 +63,12 @@ class Renderer:
         if self.template is None:
             return str(row[self.prompt_field])
         try:
-            return self.template.render(**row)
+            return self.template.render(dict(row))  # as one argument: a field may be called `self`
         except UndefinedError as error:
             fields = ", ".join(sorted(map(str, row)))
             raise ConfigurationError(f"spec.dataset.prompt.template: {error.message}; the row has the fields {fields}") from error
-        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
-            raise ConfigurationError(f"spec.dataset.prompt.template: failed on a row: {error}") from error
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+            raise ConfigurationError(f"spec.dataset.prompt.template: failed on a row: {type(error).__name__}: {error}") from error
 
     def model_text(self, tokenizer: Tokenizer, text: str) -> str:
         """Return what the model sees: `text` itself in Completion mode, else as the user's turn of the chat template."""
@@ -81,14 +80,24 @@ class Renderer:
                 "the instruction-tuned model"
             )
         system = [{"role": "system", "content": self.prompt.system}] if self.prompt.system else []
-        turns = [*system, {"role": "user", "content": text}]
-        return str(_chat(tokenizer, turns))
+        rendered = str(_chat(tokenizer, [*system, {"role": "user", "content": text}]))
+        if self.prompt.system and self.prompt.system.strip() not in rendered:
+            raise ConfigurationError(
+                "spec.dataset.prompt.system: the model's chat template leaves the system message out; put its text in template"
+            )
+        return rendered
 
     def token_ids(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of model texts; a completion gets the tokenizer's special tokens, but no EOS at its end."""
-        completion = self.prompt.mode is PromptMode.COMPLETION
-        rows = tokenizer(list(texts), add_special_tokens=completion, return_attention_mask=False)["input_ids"]
-        return [_without_end(list(ids), tokenizer.eos_token_id) if completion else list(ids) for ids in rows]
+        """Return the ids of model texts. A completion begins as the tokenizer begins a text, and does not end as it ends one.
+
+        The chat template has written all special tokens that a chat prompt has.
+        """
+        if self.prompt.mode is PromptMode.CHAT:
+            ids = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
+            return [list(row) for row in ids]
+        encoded = tokenizer(list(texts), return_special_tokens_mask=True, return_attention_mask=False, verbose=False)
+        pairs = zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True)
+        return [_open_ended(list(ids), list(added)) for ids, added in pairs]
 
 
 def _chat(tokenizer: Tokenizer, turns: list[dict[str, str]]) -> Any:
@@ -101,13 +110,20 @@ def _chat(tokenizer: Tokenizer, turns: list[dict[str, str]]) -> Any:
         ) from error
 
 
-def _without_end(ids: list[int], end: int | None) -> list[int]:
-    return ids[:-1] if len(ids) > 1 and ids[-1] == end else ids
+def _open_ended(ids: list[int], added: list[int]) -> list[int]:
+    """Return `ids` without what the tokenizer added at the end (`added` is 1 there), and without a second BOS."""
+    while ids and added[len(ids) - 1]:
+        ids.pop()
+    twice = len(ids) > 1 and added[0] and not added[1] and ids[0] == ids[1]  # the text begins with it already
+    return ids[1:] if twice else ids
 
 
 def normalised(text: str) -> str:
-    """Return `text` as it is compared: NFKC, case folded, white space collapsed."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """Return `text` as it is compared: NFC, case folded, white space collapsed.
+
+    Not NFKC: to it 3² is 32, and two questions would be one.
+    """
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def prompt_id(text: str) -> str:

@@ -48,15 +48,16 @@ class Sources:
     """Commits by name: model, train, validation, eval."""
 
     def model_folder(self, source: ModelSource) -> tuple[Path, bool]:
-        """Return the base model's folder, and whether it was downloaded (into `downloads/model`)."""
-        target = self.downloads / "model"
+        """Return the base model's folder, and whether it was downloaded (into one of its own in `downloads`)."""
         if name := hub.repository_name(source.uri):
             secret = source.secret_ref.name if source.secret_ref else None
             repository = hub.Repository("model", name, "spec.model", source.revision, secret)
-            self.revisions["model"] = hub.resolve(repository)
-            hub.download_model(repository, self.revisions["model"], target)
+            commit = self.revisions["model"] = hub.resolve(repository)
+            target = self.downloads / f"model-{commit}"  # two commits must not mix where a branch moves between attempts
+            hub.download_model(repository, commit, target)
             return target, True
         if source.uri.startswith("s3://"):
+            target = self.downloads / "model"
             download_prefix(ObjectUri.parse("spec.model.uri", source.uri), target)
             return target, True
         return local_path(source.uri, self.storage), False

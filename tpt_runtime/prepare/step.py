@@ -1,18 +1,19 @@
 """The prepare step from end to end. It needs a tokenizer, but neither a GPU nor torch."""
 
-import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tpt_runtime.artifacts.files import fresh_folder, partial_folder, publish_folder, write_json, write_rows
-from tpt_runtime.artifacts.manifest import file_entry, finished, write_manifest
+from tpt_runtime.artifacts.files import begin_folder, publish_folder, write_json
+from tpt_runtime.artifacts.manifest import finished, write_manifest
 from tpt_runtime.core.configs import PrepareConfig
 from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.rows import PreparedPrompt
 from tpt_runtime.core.spec import Dataset
 from tpt_runtime.core.status import PrepareSummary, Resolved
-from tpt_runtime.prepare.basemodel import check_model, context_length, copy_tokenizer, load_tokenizer
+from tpt_runtime.prepare.basemodel import BaseModel, check_model, context_length, copy_tokenizer, load_tokenizer
+from tpt_runtime.prepare.prompts import Room, in_batches, write_prompts
 from tpt_runtime.prepare.questions import DEFAULT_FRACTION, Fields, Question, hold_out, read_questions, without
 from tpt_runtime.prepare.render import Renderer, Tokenizer
 from tpt_runtime.prepare.sources import Sources, data_sources
@@ -21,7 +22,6 @@ from tpt_runtime.verify.protocol import verifier
 
 BASE_MODEL_FILES = "model.json"
 """Size and SHA-256 of every file of the base model: which model this run really began with."""
-BATCH = 1000
 
 
 def prepare(config: PrepareConfig, context: Context) -> PrepareSummary:
@@ -31,24 +31,27 @@ def prepare(config: PrepareConfig, context: Context) -> PrepareSummary:
     if done := finished(final, config.digest):
         context.note("already prepared")
         return PrepareSummary.from_wire(done.summary)
-    partial = fresh_folder(partial_folder(final, config.attempt))
-    sources = Sources(Path(config.storage), root / "downloads")
+    # Data comes first: a mistake in it is found before a large model is downloaded.
+    context.phase("read data")
+    partial = begin_folder(final, config.attempt)
+    sources = Sources(Path(config.storage), final.with_name(f"{final.name}.downloads"))
+    questions, counts = read_data(config, sources)
+    context.check()
     context.phase("fetch model")
     model, downloaded = sources.model_folder(config.model)
     shown = f"spec.model.uri: {config.model.uri}"
     limit = context_length(check_model(model, shown))
-    tokenizer = load_tokenizer(model, shown)
-    context.check()
-    context.phase("read data")
-    questions, counts = read_data(config, sources)
+    context.phase("load tokenizer")
+    copy_tokenizer(model, partial / "tokenizer")
+    tokenizer = load_tokenizer(partial / "tokenizer", shown)
     context.check()
     context.phase("tokenize")
     counts |= _write_prompts(config, questions, (tokenizer, limit), partial, context)
     context.check()
-    context.phase("base model")
-    _place_model(model, partial, downloaded=downloaded)
-    context.phase("publish")
-    return _publish(config, partial, sources, counts, context)
+    context.phase("hash model")
+    summary = _publish(config, partial, BaseModel.of(model, downloaded=downloaded), (sources, counts), context)
+    shutil.rmtree(sources.downloads, ignore_errors=True)
+    return summary
 
 
 def read_data(config: PrepareConfig, sources: Sources) -> tuple[dict[str, list[Question]], dict[str, int]]:
@@ -95,53 +98,34 @@ def _write_prompts(
     folder: Path,
     context: Context,
 ) -> dict[str, int]:
+    """Write the prompts of every set that fit the model, and return how many there are and how many do not fit."""
     tokenizer, limit = model
     counts: dict[str, int] = {}
     total, done = sum(map(len, questions.values())), 0
-    for name, found in questions.items():
-        rows: list[PreparedPrompt] = []
-        for start in range(0, len(found), BATCH):
-            rows += render_prompts(config.dataset, found[start : start + BATCH], tokenizer)
-            done += len(found[start : start + BATCH])
+
+    def rows(found: list[Question]) -> Iterator[PreparedPrompt]:
+        nonlocal done
+        for batch in in_batches(config.dataset, found, tokenizer):
+            yield from batch
+            done += len(batch)
             context.progress(done, total)
             context.check()
-        fitting = [row for row in rows if limit is None or len(row["promptIds"]) < limit]
-        if len(fitting) < len(rows):
-            counts[f"{name}TooLong"] = len(rows) - len(fitting)
-            context.warn(f"{len(rows) - len(fitting)} {name} prompts fill the model's context of {limit} tokens: skipped")
-        if not fitting:
-            raise ConfigurationError(
-                f"spec.dataset.{name}: every prompt fills the model's context of {limit} tokens; none is left to sample"
-            )
-        counts[name] = write_rows(folder / f"{name}.jsonl", fitting)
+
+    for name, found in questions.items():
+        room = Room(limit, config.max_tokens)
+        counts[name] = write_prompts(folder / f"{name}.jsonl", rows(found), room)
+        counts |= {f"{name}TooLong": room.too_long} if room.too_long else {}
+        room.warn(name, context)
     return counts
 
 
-def render_prompts(dataset: Dataset, questions: list[Question], tokenizer: Tokenizer) -> list[PreparedPrompt]:
-    """Return what the model will see of `questions`, as text and as token ids."""
-    renderer = Renderer(dataset.prompt, "", None)
-    texts = [renderer.model_text(tokenizer, question.text) for question in questions]
-    ids = renderer.token_ids(tokenizer, texts)
-    return [
-        PreparedPrompt(id=q.id, question=q.question, prompt=text, promptIds=tokens, reference=q.reference)
-        for q, text, tokens in zip(questions, texts, ids, strict=True)
-    ]
-
-
-def _place_model(model: Path, folder: Path, *, downloaded: bool) -> None:
-    """Put the base model at `folder`/model: moved there if it was downloaded, else a link to where it lies."""
-    copy_tokenizer(model, folder / "tokenizer")
-    files = sorted(path for path in model.rglob("*") if path.is_file() and ".cache" not in path.parts)
-    entries = {path.relative_to(model).as_posix(): file_entry(path).wire() for path in files}
-    write_json(folder / BASE_MODEL_FILES, entries)
-    if downloaded:
-        shutil.rmtree(model / ".cache", ignore_errors=True)
-        model.rename(folder / "model")
-    else:
-        (folder / "model").symlink_to(os.path.relpath(model.resolve(), folder.resolve()), target_is_directory=True)
-
-
-def _publish(config: PrepareConfig, partial: Path, sources: Sources, counts: dict[str, int], context: Context) -> PrepareSummary:
+def _publish(
+    config: PrepareConfig, partial: Path, model: BaseModel, found: tuple[Sources, dict[str, int]], context: Context
+) -> PrepareSummary:
+    """Write the manifest, put the model in its place, and let the folder appear."""
+    sources, counts = found
+    write_json(partial / BASE_MODEL_FILES, {name: entry.wire() for name, entry in model.files.items()})
+    context.phase("publish")
     revisions = dict(sources.revisions)
     resolved: dict[str, Any] = {"counts": counts, "data_revisions": {k: v for k, v in revisions.items() if k != "model"}}
     summary = PrepareSummary(
@@ -149,7 +133,9 @@ def _publish(config: PrepareConfig, partial: Path, sources: Sources, counts: dic
         seconds=context.finish_phases(),
         resolved=Resolved(model_revision=revisions.get("model"), **resolved),
     )
-    write_manifest(partial, config.digest, summary=summary.full_wire(), counts=counts)
+    known = {f"model/{name}": entry for name, entry in model.files.items()} if model.downloaded else {}
+    write_manifest(partial, config.digest, summary=summary.full_wire(), counts=counts, known=known)
+    # A download is moved last of all: until then whatever happens leaves it where the next attempt looks for it.
+    model.place(partial / "model")
     publish_folder(partial, Path(config.root) / config.path)
-    shutil.rmtree(sources.downloads, ignore_errors=True)
     return summary

@@ -58,7 +58,7 @@ def _json(path: Path, shown: str) -> Iterator[tuple[str, Any]]:
 def _parsed(text: bytes, place: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:  # both a JSON and a UTF-8 error
+    except (ValueError, RecursionError) as error:  # what is no UTF-8 is a ValueError too
         raise ConfigurationError(f"{place}: no JSON: {error}") from error
 
 
