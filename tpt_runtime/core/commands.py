@@ -18,7 +18,7 @@ from tpt_runtime.core.configs import (
 from tpt_runtime.core.model import fixed_settings
 from tpt_runtime.core.paths import Paths, digest_of
 from tpt_runtime.core.spec import Evaluation, Run, Sampling, Training
-from tpt_runtime.core.status import StepName
+from tpt_runtime.core.status import RunStatus, StepName
 
 PROGRAMS = {
     StepName.PREPARE: "tpt_runtime.prepare",
@@ -36,6 +36,17 @@ def learning_rate(training: Training) -> float:
     if training.learning_rate is not None:
         return training.learning_rate
     return 1e-4 if training.method == "LoRA" else 1e-6
+
+
+def _seconds(status: RunStatus) -> dict[int, dict[str, float]]:
+    """Return wall time by round and step, of the steps that have ended."""
+    times: dict[int, dict[str, float]] = {}
+    for entry in status.rounds:
+        for step in entry.steps:
+            if step.start_time and step.completion_time:
+                duration = (step.completion_time - step.start_time).total_seconds()
+                times.setdefault(entry.round, {})[step.name.value] = duration
+    return times
 
 
 class Commands:
@@ -141,7 +152,7 @@ class Commands:
             last_round=last_round,
             retention=retention,
             spec=self.spec.full_wire(),
-            status=status,
+            seconds=_seconds(RunStatus.from_wire(status)),
         )
 
     def _step(self, step: StepName, number: int, attempt: int) -> dict[str, Any]:

@@ -156,5 +156,5 @@ class FinalizeConfig(StepConfig):
     last_round: int
     retention: KeepCheckpoints
     spec: dict[str, Any]
-    status: dict[str, Any]
-    """The status at the time, for the report."""
+    seconds: dict[int, dict[str, float]]
+    """Wall time by round and step; the whole status of many rounds is longer than an argument may be (128 KiB on Linux)."""

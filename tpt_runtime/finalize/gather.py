@@ -8,9 +8,10 @@ from tpt_runtime.artifacts.files import read_rows
 from tpt_runtime.artifacts.manifest import read_manifest
 from tpt_runtime.core import layout
 from tpt_runtime.core.configs import FinalizeConfig
+from tpt_runtime.core.errors import ArtifactError
 from tpt_runtime.core.model import fixed_settings
 from tpt_runtime.core.spec import Spec
-from tpt_runtime.core.status import Metric, PruneSummary, RunStatus, TrainSummary
+from tpt_runtime.core.status import Metric, PruneSummary, TrainSummary
 from tpt_runtime.finalize.changes import changes
 from tpt_runtime.report.record import RoundRecord, RunRecord, Trace
 
@@ -22,8 +23,7 @@ def gather(config: FinalizeConfig) -> RunRecord:
     """Return the record of the run that `config` describes."""
     root = Path(config.root)
     spec = Spec.model_validate(config.spec)
-    seconds = _seconds(config.status)
-    rounds = [_round(root, number, config.rounds, seconds.get(number, {})) for number in range(len(config.rounds))]
+    rounds = [_round(root, number, config.rounds, config.seconds.get(number, {})) for number in range(len(config.rounds))]
     while len(rounds) > 1 and rounds[-1] == RoundRecord(round=len(rounds) - 1):
         rounds.pop()
     record = RunRecord(
@@ -49,26 +49,22 @@ def _round(root: Path, number: int, folders: list[dict[str, str]], seconds: dict
         metrics = PruneSummary.from_wire(graded).metrics + metrics
     if chosen := _summary(root, mine.get("prune")):
         summary = PruneSummary.from_wire(chosen)
-        report = json.loads((root / mine["prune"] / layout.PRUNE_REPORT).read_bytes())
+        report = _report(root / mine["prune"] / layout.PRUNE_REPORT)
         selected = {"samples": summary.samples, "examples": summary.examples, "fates": report["fates"]}
         selected["difficulty"] = report["sets"]["train"]["difficulty"]
     return RoundRecord(round=number, metrics=metrics, seconds=seconds, **selected)
 
 
+def _report(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error}); delete {path.parent} to make it again") from error
+
+
 def _summary(root: Path, folder: str | None) -> dict[str, Any] | None:
     manifest = read_manifest(root / folder) if folder else None
     return manifest.summary if manifest else None
-
-
-def _seconds(status: dict[str, Any]) -> dict[int, dict[str, float]]:
-    """Return wall time by round and step, from the status."""
-    times: dict[int, dict[str, float]] = {}
-    for entry in RunStatus.from_wire(status).rounds if status else []:
-        for step in entry.steps:
-            if step.start_time and step.completion_time:
-                duration = (step.completion_time - step.start_time).total_seconds()
-                times.setdefault(entry.round, {})[step.name.value] = duration
-    return times
 
 
 def _traces(root: Path, rounds: list[dict[str, str]]) -> list[Trace]:

@@ -12,29 +12,30 @@ from tpt_runtime.step.context import Context
 
 
 def keep_models(config: FinalizeConfig, context: Context) -> tuple[list[str], int]:
-    """Remove the models that `retention` does not keep; return the folders that stay and how many went.
+    """Remove the models that `retention` does not keep; return the folders that stay and how many are gone.
 
     The best and the last round's models always stay; the base model is never touched.
     """
     root = Path(config.root)
     kept: list[str] = []
-    removed = 0
+    gone = 0
     for number, folders in enumerate(config.rounds):
-        if number == 0 or not (root / folders["model"]).is_dir():
+        if number == 0 or (manifest := read_manifest(root / folders["train"])) is None:
             continue
+        model = root / folders["model"]
         wanted = number in (config.best_round, config.last_round) or config.retention is KeepCheckpoints.ALL
-        if wanted:
+        if model.is_dir() and wanted:
             kept.append(folders["model"])
-        else:
+            continue
+        gone += 1
+        if model.is_dir():
             context.note(f"removing the model of round {number}: neither the best nor the last one")
-            _remove(root / folders["train"], root / folders["model"])
-            removed += 1
-    return kept, removed
+            # Out of its manifest first, and out of its place at once: no manifest lists what is gone, no model lacks a part.
+            write_json(root / folders["train"] / MANIFEST, manifest.model_copy(update={"files": {}}).wire())
+            model.replace(_removed(model))
+        shutil.rmtree(_removed(model), ignore_errors=True)
+    return kept, gone
 
 
-def _remove(folder: Path, model: Path) -> None:
-    """Take the model out of its manifest first, so that no manifest ever lists what is gone."""
-    manifest = read_manifest(folder)
-    if manifest is not None:
-        write_json(folder / MANIFEST, manifest.model_copy(update={"files": {}}).wire())
-    shutil.rmtree(model)
+def _removed(model: Path) -> Path:
+    return model.with_name(f"{model.name}.removed")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tpt_runtime.artifacts.files import fresh_folder, partial_folder, publish_folder, write_atomic, write_json
+from tpt_runtime.artifacts.files import begin_folder, publish_folder, write_atomic, write_json
 from tpt_runtime.artifacts.manifest import read_manifest, write_manifest
 from tpt_runtime.core.configs import FinalizeConfig
 from tpt_runtime.core.status import FinalizeSummary
@@ -26,7 +26,7 @@ def finalize(config: FinalizeConfig, context: Context) -> FinalizeSummary:
         context.note("already finalized")
         return FinalizeSummary.from_wire(manifest.summary)
     context.phase("report")
-    folder = fresh_folder(partial_folder(final, config.attempt))
+    folder = begin_folder(final, config.attempt)
     write_report(gather(config), folder)
     context.check()
     context.phase("retention")

@@ -46,8 +46,8 @@ class Room:
             context.warn(f"{self.too_long} {name} prompts fill the model's context of {self.limit} tokens: skipped")
         if self.cramped:
             context.warn(
-                f"{self.cramped} {name} prompts leave less than spec.sampling.maxTokens = {self.max_tokens} of the model's context "
-                f"of {self.limit} tokens: longer solutions count as truncated"
+                f"{self.cramped} {name} prompts leave less than spec.sampling.maxTokens = {self.max_tokens} of the model's "
+                f"context of {self.limit} tokens: longer solutions count as truncated"
             )
 
 

@@ -1,7 +1,7 @@
 """The prepare step from end to end. It needs a tokenizer, but neither a GPU nor torch."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from tpt_runtime.artifacts.files import begin_folder, publish_folder, write_json
 from tpt_runtime.artifacts.manifest import finished, write_manifest
 from tpt_runtime.core.configs import PrepareConfig
 from tpt_runtime.core.errors import ConfigurationError
+from tpt_runtime.core.layout import SETS
 from tpt_runtime.core.rows import PreparedPrompt
 from tpt_runtime.core.spec import Dataset
 from tpt_runtime.core.status import PrepareSummary, Resolved
@@ -36,6 +37,8 @@ def prepare(config: PrepareConfig, context: Context) -> PrepareSummary:
     partial = begin_folder(final, config.attempt)
     sources = Sources(Path(config.storage), final.with_name(f"{final.name}.downloads"))
     questions, counts = read_data(config, sources)
+    for sentence in in_words(counts):
+        context.warn(sentence)
     context.check()
     context.phase("fetch model")
     model, downloaded = sources.model_folder(config.model)
@@ -85,6 +88,17 @@ def _split(
         kept, questions["validation"] = hold_out(kept, _fraction(config.dataset), config.seed)
     questions["train"] = kept
     return questions, counts
+
+
+def in_words(counts: Mapping[str, int]) -> Iterator[str]:
+    """Yield a sentence for everything that is odd about the data."""
+    for name in SETS:
+        if repeated := counts.get(f"{name}Repeated"):
+            yield f"{repeated} rows of {name} repeat an earlier question: each question is taken once"
+    if overlapping := counts.get("trainOverlapping"):
+        yield f"{overlapping} training questions also stand in validation or eval: not trained on"
+    if shared := counts.get("validationInEval"):
+        yield f"{shared} validation questions also stand in eval: the best model is chosen by questions that eval reports on"
 
 
 def _fraction(dataset: Dataset) -> float:

@@ -1,6 +1,7 @@
 """The model card of a run: what was done, what came of it, and how to do it again."""
 
 import json
+import re
 
 from tpt_runtime.report.charts import COLUMNS, round_cells
 from tpt_runtime.report.record import RunRecord
@@ -12,6 +13,7 @@ def card(record: RunRecord) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     best = "none was measured" if record.best_round is None else f"round {record.best_round}"
     settings = json.dumps(record.settings, indent=2, ensure_ascii=False)
+    fence = "`" * max(3, *(len(ticks) + 1 for ticks in re.findall("`+", settings) or [""]))
     return f"""# {record.run}
 
 A language model trained on its own correct solutions over {len(record.rounds) - 1} rounds of Think, Prune, Train
@@ -24,7 +26,7 @@ the other verifier does not show is format, not ability.
 
 To do it again: `tpt run` a SelfImprovementRun with this spec.
 
-```json
+{fence}json
 {settings}
-```
+{fence}
 """

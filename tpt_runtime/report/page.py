@@ -50,7 +50,8 @@ def _inert(value: object) -> str:
 def _head(record: RunRecord) -> str:
     best = "no model was measured"
     if record.best_round is not None:
-        metric = record.rounds[record.best_round].metric(f"validation/{record.metric}")
+        best_entry = next((entry for entry in record.rounds if entry.round == record.best_round), None)
+        metric = best_entry.metric(f"validation/{record.metric}") if best_entry else None
         reached = f", {metric.value:.1%} {escape(metric.name)}" if metric else ""
         best = f"best round {record.best_round}{reached}"
     return f"<h1>{escape(record.run)}</h1><p>{best}. Decisions are made on validation; eval is reported only.</p>"
