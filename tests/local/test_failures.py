@@ -68,14 +68,22 @@ def test_the_steps_own_words_come_first() -> None:
         (-signal.SIGKILL, "killed (SIGKILL), most likely by the system for lack of memory; its log is logs/x.log"),
         (137, "killed (SIGKILL), most likely by the system for lack of memory; its log is logs/x.log"),
         (-signal.SIGSEGV, "ended by signal SIGSEGV; its log is logs/x.log"),
-        (3, "ended with exit code 3 and no word why; its log is logs/x.log"),
-        (255, "ended with exit code 255 and no word why; its log is logs/x.log"),
+        (3, "ended with exit code 3; its log is logs/x.log"),
+        (255, "ended with exit code 255; its log is logs/x.log"),
     ],
 )
 def test_a_step_without_words_is_spoken_for(code: int, words: str) -> None:
     failure = failure_of(ended(code), {"step": "train"}, LOG)
     assert failure is not None
     assert failure.message == words
+
+
+def test_the_last_line_of_its_log_stands_in_for_its_words(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("first\nImportError: no such thing\n")
+    failure = failure_of(ended(1), None, log)
+    assert failure is not None
+    assert failure.message == f"ended with exit code 1, last said: ImportError: no such thing; its log is {log}"
 
 
 class TestSeveralProcesses:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tpt_runtime.core.errors import ConfigurationError, InvalidResource
+from tpt_runtime.core.errors import ConfigurationError, InvalidResource, StepFailed
 from tpt_runtime.core.spec import Run
 from tpt_runtime.core.status import ConditionType, RunStatus, StepName, StepStatus
 from tpt_runtime.local.runner import is_true
@@ -123,7 +123,7 @@ class TestFailures:
     def test_a_step_without_a_word_points_to_its_log(self, place: Any, make_run: MakeRun) -> None:
         place.behave(train_r1=["wordless"])
         place.carry_out(make_run())
-        assert "exit code 3" in place.screen.text
+        assert "exit code 3, last said: Segmentation something" in place.screen.text
         assert "  | Segmentation something" in place.screen.text
 
     def test_a_missing_summary_is_asked_for_once_more(self, place: Any, make_run: MakeRun, step_of: StepOf) -> None:
@@ -135,7 +135,14 @@ class TestFailures:
 
     def test_a_step_past_its_deadline_is_ended(self, place: Any, make_run: MakeRun) -> None:
         place.behave(train_r1=["hang"])
-        status = place.carry_out(make_run(failurePolicy={"stepDeadlineSeconds": 1}))
+        with place.prepared(make_run(failurePolicy={"stepDeadlineSeconds": 3600})) as runner:
+
+            def let_an_hour_pass() -> None:
+                if not place.clock.skipped and any(view.phase == "hanging" for view in place.screen.views):
+                    place.clock.skipped = timedelta(hours=1)
+
+            place.clock.on_wait = let_an_hour_pass
+            status = runner.carry_out()
         assert is_true(status, ConditionType.COMPLETE)
         assert "stepDeadlineSeconds" in place.screen.text
 
@@ -214,6 +221,29 @@ class TestStopping:
             place.clock.on_wait = lambda: None if place.clock.stops else look()
             runner.carry_out()
         assert seen[0] == {"completed": 3, "total": 10}
+
+
+class TestAFullDisk:
+    def test_the_run_ends_with_the_reason_and_leaves_no_process(
+        self, place: Any, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place.behave(train_r1=["hang"])
+        write, full = place.folder.write_status, False
+
+        def refuse(status: RunStatus) -> None:
+            nonlocal full
+            full = full or any(view.phase == "hanging" for view in place.screen.views)
+            if full:
+                raise StepFailed("status.json: No space left on device")
+            write(status)
+
+        monkeypatch.setattr(place.folder, "write_status", refuse)
+        with place.prepared(make_run()) as runner, pytest.raises(StepFailed, match="No space left"):
+            runner.carry_out()
+        monkeypatch.undo()
+        status = place.carry_out(make_run())
+        assert is_true(status, ConditionType.COMPLETE)
+        assert place.work == ONE_ROUND
 
 
 class TestShards:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,7 +59,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     for process in begun:
         process.kill()
         process.close()
-        until(partial(getattr, process, "ended"))
 
 
 def until(true: Callable[[], bool]) -> None:

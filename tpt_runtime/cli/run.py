@@ -47,6 +47,7 @@ def carry_out(run: Run, source: str, workdir: Path) -> int:
     folder = Workdir(workdir)
     with folder.locked(), SystemClock() as clock:
         taken = folder.take(run, source)
+        click.echo(f"{run.metadata.name}: {run.spec.max_rounds} rounds at most, in {workdir}", err=True)
         jobs = Jobs(Settings(folder.jobs, folder.logs))
         machine = Machine(folder, jobs, open_screen(sys.stderr), clock, visible_gpus(os.environ))
         status = Runner(taken, machine).carry_out()

@@ -17,10 +17,13 @@ from typing import Any
 from tpt_runtime.core.errors import CONFIGURATION_EXITS
 from tpt_runtime.core.observed import Failure, FailureKind
 from tpt_runtime.local.processes import Exit
+from tpt_runtime.local.tail import last_lines
 
 SHELL_OFFSET = 128
 """A shell, and a program that passes its child's end on, exits with this plus the signal's number."""
 REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+LONGEST_WORDS = 300
+"""Characters of a log's last line that stand in for a step's own words."""
 SEVERITY = (FailureKind.CONFIGURATION, FailureKind.CRASH, FailureKind.DISRUPTION)
 
 
@@ -65,4 +68,6 @@ def _words(code: int, said: Mapping[str, Any] | None, log: Path) -> str:
         return f"killed (SIGKILL), most likely by the system for lack of memory; its log is {log}"
     if number is not None:
         return f"ended by signal {number.name}; its log is {log}"
-    return f"ended with exit code {code} and no word why; its log is {log}"
+    last = last_lines(log, 1)
+    why = f", last said: {last[0][:LONGEST_WORDS]}" if last else ""
+    return f"ended with exit code {code}{why}; its log is {log}"

@@ -156,7 +156,9 @@ class Jobs:
             process.kill()
 
     def close(self) -> None:
-        """Let go of every process; what still runs ends by itself."""
+        """Ask every process that still runs to end, and wait until all have ended."""
+        for process, _ in self._running.values():
+            process.stop()
         for process, _ in self._running.values():
             process.close()
 

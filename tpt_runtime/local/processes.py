@@ -114,10 +114,11 @@ class Process:
         self._tell(KILL)
 
     def close(self) -> None:
-        """Let go of it; if it still runs, it ends."""
+        """Let go of it, and wait until it has ended: at once if it did already, else when it has stopped or its grace is over."""
         if self._warden.stdin is not None:
             with suppress(BrokenPipeError):
                 self._warden.stdin.close()
+        self._warden.wait()
 
     def _tell(self, word: bytes) -> None:
         if self._warden.stdin is not None and not self._warden.stdin.closed:

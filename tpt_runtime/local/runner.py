@@ -29,6 +29,8 @@ PROGRESS_SECONDS = 5.0
 SURVIVOR_SECONDS = GRACE_SECONDS + 15.0
 """How long processes of a `tpt run` that was killed may take to end."""
 LAST_LINES = 15
+SAID_AT_THE_END = (ConditionType.COMPLETE, ConditionType.FAILED, ConditionType.SUSPENDED)
+"""Events that whoever started the run tells, with the figures."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,8 @@ class Runner:
         return sums
 
     def _tell(self, event: Event) -> None:
+        if event.reason in SAID_AT_THE_END:
+            return
         self._machine.screen.say(f"{'warning: ' if event.warning else ''}{event.message}")
 
     def _tell_failures(self, jobs: tuple[ObservedJob, ...]) -> None:
