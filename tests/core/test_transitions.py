@@ -28,6 +28,11 @@ MAY_CHANGE = {
     "spec.storage.secretRef",
     "spec.failurePolicy",
     "spec.retention",
+    "spec.worker",
+    "spec.sampling.worker",
+    "spec.pruning.worker",
+    "spec.training.worker",
+    "spec.queue",
 }
 """Everything that may change; a field that is added must be sorted here or in changes.yaml on purpose."""
 

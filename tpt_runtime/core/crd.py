@@ -40,7 +40,9 @@ COLUMNS = (
 )
 
 _COPIED = {"description", "enum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum"}
-_COPIED |= {"maxProperties", "minProperties"}
+_OPAQUE = "x-kubernetes-preserve-unknown-fields"
+"""Marks an object whose fields are Kubernetes' own business (see `worker.Opaque`)."""
+_COPIED |= {"maxProperties", "minProperties", _OPAQUE}
 _TRANSLATED = {"type", "format", "default", "const", "properties", "required", "items", "additionalProperties"}
 _TRANSLATED |= {"exclusiveMinimum", "exclusiveMaximum"}
 _PASSED_OVER = {"title"}
@@ -193,7 +195,9 @@ class _Structural:
             yield from self.object_parts(source, path)
 
     def object_parts(self, source: Json, path: str) -> Iterator[tuple[str, Any]]:
-        """Yield the fields of an object, or the schema of a map's values."""
+        """Yield the fields of an object, or the schema of a map's values; an opaque object has neither."""
+        if source.get(_OPAQUE):
+            return
         values = source.get("additionalProperties", "properties" in source and "open")
         if "properties" in source:
             if values is not False:

@@ -24,6 +24,7 @@ from tpt_runtime.core.choices import (
     VerifierType,
 )
 from tpt_runtime.core.model import MUTABLE, Fraction, LongText, Model, ShortText, Uri
+from tpt_runtime.core.worker import Queue, Worker
 
 API_VERSION = "tpt.dev/v1alpha1"
 KIND = "SelfImprovementRun"
@@ -134,6 +135,8 @@ class Sampling(Model):
     """Parallel samplers; each owns an equal part of the prompts and its own GPUs."""
     tensor_parallel_size: Annotated[int, Field(ge=1, le=64), MUTABLE] = 1
     """GPUs that one sampler spreads the model over."""
+    worker: Annotated[Worker, MUTABLE] = Worker()
+    """The pods that sample."""
 
 
 class Verifier(Model):
@@ -162,6 +165,8 @@ class Pruning(Model):
     """Cap of a round's training set, chosen by a seeded shuffle."""
     min_examples: Annotated[int, Field(ge=1, le=100000000)] = 32
     """A round with fewer examples ends the run with TooFewExamples instead of training on next to nothing."""
+    worker: Annotated[Worker, MUTABLE] = Worker()
+    """The pods that need no GPU: those of prepare, prune and finalize."""
 
 
 class Lora(Model):
@@ -231,6 +236,8 @@ class Training(Model):
     """Training processes on a machine, one a GPU."""
     report_to: Annotated[list[ShortText], Field(max_length=8), MUTABLE] = []
     """Experiment trackers that TRL supports, such as wandb, mlflow or tensorboard."""
+    worker: Annotated[Worker, MUTABLE] = Worker()
+    """The pods that train."""
 
 
 class Evaluation(Model):
@@ -304,6 +311,10 @@ class Retention(Model):
 
     checkpoints: KeepCheckpoints = KeepCheckpoints.BEST
     """Best keeps the models of the best and the last round. All keeps every round's."""
+    job_ttl_seconds_after_finished: Annotated[
+        int, Field(ge=0, le=31536000, alias="jobTTLSecondsAfterFinished")
+    ] = 600
+    """How long a finished Job and its logs stay after its outcome was stored."""
 
 
 class Spec(Model):
@@ -311,6 +322,8 @@ class Spec(Model):
 
     suspend: Annotated[bool, MUTABLE] = False
     """Pause: the step in progress is stopped, and goes on where it was once this is false again."""
+    managed_by: Annotated[str, Field(min_length=1, max_length=63)] = "tpt.dev/operator"
+    """Who carries the run out. The operator leaves alone what is not its own."""
     max_rounds: Annotated[int, Field(ge=1, le=64), MUTABLE] = 4
     """Rounds of think, prune and train. It may be raised at any time, even after completion; never below the current round."""
     objective: Annotated[Objective, MUTABLE] = Objective()
@@ -329,6 +342,10 @@ class Spec(Model):
     """How models are measured."""
     storage: Storage
     """Where artifacts live: a claim or an object store."""
+    worker: Annotated[Worker, MUTABLE] = Worker()
+    """The pods of every step, where the step's own worker does not say otherwise."""
+    queue: Annotated[Queue | None, MUTABLE] = None
+    """Admission by Kueue. Default: none."""
     failure_policy: Annotated[FailurePolicy, MUTABLE] = FailurePolicy()
     """How much may go wrong."""
     retention: Annotated[Retention, MUTABLE] = Retention()

@@ -192,6 +192,8 @@ class Resolved(Model):
     """Commit of each hf:// data set, by train, validation and eval."""
     counts: Annotated[dict[str, Count], Field(max_length=16)] = {}
     """Prompts by data set, and how many were left out for what reason."""
+    images: Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=3)] = {}
+    """The operator's images of sampler, pruner and trainer, pinned when the run started."""
 
 
 class Condition(Model):

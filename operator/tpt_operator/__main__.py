@@ -1,0 +1,46 @@
+"""`python -m tpt_operator`: the operator's process. Set by flags, or by variables such as TPT_SAMPLER_IMAGE."""
+
+import asyncio
+import logging
+
+import click
+
+from tpt_operator.api import connect
+from tpt_operator.running import operate
+from tpt_operator.settings import Images, Settings
+
+
+@click.command(context_settings={"auto_envvar_prefix": "TPT"})
+@click.option("--sampler-image", required=True, help="Image of the sample step.")
+@click.option("--pruner-image", required=True, help="Image of prepare, prune and finalize.")
+@click.option("--trainer-image", required=True, help="Image of the train step.")
+@click.option("--image-pull-policy", type=click.Choice(["Always", "IfNotPresent", "Never"]), help="Of all of them.")
+@click.option("--namespace", help="Watch this namespace only. Default: all of them.")
+@click.option("--resync-seconds", default=180.0, show_default=True, help="How often everything is listed anew.")
+@click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING"]), default="INFO", show_default=True)
+def main(  # noqa: PLR0913 - one parameter for each flag
+    *,
+    sampler_image: str,
+    pruner_image: str,
+    trainer_image: str,
+    image_pull_policy: str | None,
+    namespace: str | None,
+    resync_seconds: float,
+    log_level: str,
+) -> None:
+    """Carry out SelfImprovementRuns."""
+    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    images = Images(sampler_image, pruner_image, trainer_image, image_pull_policy)
+    asyncio.run(_operate(Settings(images=images, namespace=namespace, resync_seconds=resync_seconds)))
+
+
+async def _operate(settings: Settings) -> None:
+    api = await connect(settings.request_timeout_seconds)
+    try:
+        await operate(api, settings)
+    finally:
+        await api.close()
+
+
+if __name__ == "__main__":
+    main()

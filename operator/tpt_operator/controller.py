@@ -1,0 +1,127 @@
+"""Keeps looking: caches filled and replaced by lists, what changed put into the queue, workers that reconcile.
+
+It is told by watches what changes (`seen`, `gone`), and does not depend on them: what they miss, the next list tells.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from tpt_operator import labels
+from tpt_operator.api import JOBS, PODS, RUNS, Api, ApiError, Kind
+from tpt_operator.apply import Stale
+from tpt_operator.cache import Cache, RunKey, RunView, Shelf, run_of, run_view
+from tpt_operator.queue import WorkQueue
+from tpt_operator.reconcile import Reconciler
+from tpt_operator.settings import Settings
+from tpt_operator.views import job_view, pod_view, version
+
+LOGGER = logging.getLogger(__name__)
+
+VIEWS: Mapping[Kind, Callable[[Any], Any]] = {RUNS: run_view, JOBS: job_view, PODS: pod_view}
+SELECTORS: Mapping[Kind, str] = {RUNS: "", JOBS: labels.OURS, PODS: labels.OURS}
+
+
+def utc_now() -> datetime:
+    """Return the present moment."""
+    return datetime.now(UTC)
+
+
+class Controller:
+    """The operator without its watches."""
+
+    def __init__(self, api: Api, settings: Settings, now: Callable[[], datetime] = utc_now) -> None:
+        """Work as `settings` say; nothing happens before `run`."""
+        self._api, self._settings = api, settings
+        self.cache = Cache()
+        self.queue: WorkQueue[RunKey] = WorkQueue(settings.first_retry_seconds, settings.longest_retry_seconds)
+        self._reconciler = Reconciler(api, self.cache, settings, now)
+        self.primed = asyncio.Event()
+        """Set once every cache was filled and the work has begun."""
+
+    async def run(self) -> None:
+        """Fill the caches, then work until cancelled."""
+        await self._prime()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._settings.workers):
+                group.create_task(self._work())
+            group.create_task(self._keep_listing())
+            self.primed.set()
+
+    def seen(self, kind: Kind, item: Mapping[str, Any]) -> None:
+        """Take note of an object that a watch has shown."""
+        view = VIEWS[kind](item)
+        if view is not None and self._shelf(kind).put(view):
+            self.queue.add(run_of(view))
+
+    def gone(self, kind: Kind, item: Mapping[str, Any]) -> None:
+        """Take note of an object that a watch has shown to be deleted."""
+        view = VIEWS[kind](item)
+        if view is not None and self._shelf(kind).remove(view):
+            self._let_go(view)
+
+    async def list_all(self) -> None:
+        """Replace every cache by what is there.
+
+        Raises:
+            ApiError: the API server could not be asked; the caches are as they were.
+        """
+        for kind in (RUNS, JOBS, PODS):
+            items: list[Any] = []
+            at = 0
+            async for page in self._api.list(kind, self._settings.namespace, SELECTORS[kind]):
+                at = at or version(page["metadata"])
+                items += [view for view in map(VIEWS[kind], page["items"]) if view is not None]
+            for view in self._shelf(kind).replace(items, at):
+                self._let_go(view)
+
+    def _let_go(self, view: Any) -> None:
+        """Have the run of something that has changed looked at; if it is itself gone, forget it."""
+        if isinstance(view, RunView) and self.cache.runs.get(*view.key) is None:
+            self._reconciler.forget(view)
+        self.queue.add(run_of(view))
+
+    def _shelf(self, kind: Kind) -> Shelf[Any]:
+        shelves: dict[Kind, Shelf[Any]] = {RUNS: self.cache.runs, JOBS: self.cache.jobs, PODS: self.cache.pods}
+        return shelves[kind]
+
+    async def _prime(self) -> None:
+        delay = self._settings.first_retry_seconds
+        while True:
+            try:
+                await self.list_all()
+                break
+            except ApiError as error:
+                LOGGER.warning("the caches cannot be filled yet: %s", error)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, self._settings.longest_retry_seconds)
+        LOGGER.info("%d runs, %d Jobs, %d pods", len(self.cache.runs), len(self.cache.jobs), len(self.cache.pods))
+
+    async def _keep_listing(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.resync_seconds)
+            try:
+                await self.list_all()
+            except ApiError as error:
+                LOGGER.warning("the caches were not renewed: %s", error)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.get()
+            try:
+                delay = await self._reconciler.reconcile(key)
+            except Stale as stale:
+                LOGGER.debug("%s/%s: %s", *key, stale)
+                self.queue.failed(key)
+            except ApiError as error:
+                seconds = self.queue.failed(key)
+                LOGGER.warning("%s/%s: tried again in %.1f s: %s", *key, seconds, error)
+            except Exception:
+                seconds = self.queue.failed(key)
+                LOGGER.exception("%s/%s: tried again in %.1f s", *key, seconds)
+            else:
+                self.queue.done(key)
+                if delay is not None:
+                    self.queue.add(key, delay)

@@ -1,0 +1,86 @@
+"""Kopf's part: watches on runs and on the Jobs and pods that are ours, selected on the server. A handler only takes note.
+
+There are event handlers only: they need no finalizer, write no annotation, and return nothing.
+"""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kopf
+
+from tpt_operator import labels
+from tpt_operator.api import JOBS, PODS, RUNS, Api, Kind
+from tpt_operator.controller import Controller
+from tpt_operator.settings import Settings
+from tpt_runtime.core.crd import GROUP, PLURAL, VERSION
+
+LOGIN_AGAIN = timedelta(minutes=5)
+"""A mounted token is replaced long before it expires; so often it is read again."""
+
+
+def watch_settings(settings: Settings) -> kopf.OperatorSettings:
+    """Return how Kopf works here: nothing but watches, each with its time-outs."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False
+    chosen.scanning.disabled = True  # our kinds and namespaces are known beforehand, and so no permission is needed
+    chosen.peering.standalone = True
+    chosen.networking.request_timeout = settings.request_timeout_seconds
+    chosen.networking.connect_timeout = settings.request_timeout_seconds
+    chosen.watching.server_timeout = 300
+    chosen.watching.client_timeout = 330
+    chosen.watching.label_selectors["batch", "v1", "jobs"] = labels.OURS
+    chosen.watching.label_selectors["", "v1", "pods"] = labels.OURS
+    return chosen
+
+
+def registry(controller: Controller, api: Api) -> kopf.OperatorRegistry:
+    """Return the handlers: every event goes to `controller`."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await connection(api)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
+    async def on_run(event: kopf.RawEvent, **_: Any) -> None:
+        _note(controller, RUNS, event)
+
+    @kopf.on.event("batch", "v1", "jobs", registry=handlers)
+    async def on_job(event: kopf.RawEvent, **_: Any) -> None:
+        _note(controller, JOBS, event)
+
+    @kopf.on.event("", "v1", "pods", registry=handlers)
+    async def on_pod(event: kopf.RawEvent, **_: Any) -> None:
+        _note(controller, PODS, event)
+
+    return handlers
+
+
+def _note(controller: Controller, kind: Kind, event: kopf.RawEvent) -> None:
+    if event["type"] == "DELETED":
+        controller.gone(kind, event["object"])
+    else:
+        controller.seen(kind, event["object"])
+
+
+async def connection(api: Api) -> kopf.ConnectionInfo:
+    """Return how Kopf reaches the API server: as our own client does."""
+    configuration = api.configuration
+    bearer = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or ""
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        scheme="Bearer" if bearer else None,
+        token=bearer.removeprefix("Bearer ") or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        expiration=datetime.now(UTC) + LOGIN_AGAIN,
+    )
+
+
+def quieten() -> None:
+    """Have Kopf say what is wrong, not every event that it has handed over."""
+    for name in ("kopf", "kopf.objects"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,174 @@
+"""One look at one run: what is remembered goes to the planner, and what it asks for is carried out.
+
+Level-based: a call more or less, or one too late, changes nothing. What a run does next is decided by `core.plan` alone.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from tpt_operator import checks, labels, manifests
+from tpt_operator.api import EVENTS, PODS, Api
+from tpt_operator.apply import Applier, Planned, Refused
+from tpt_operator.cache import Cache, RunKey, RunView
+from tpt_operator.observe import complete_view, observed
+from tpt_operator.settings import Settings
+from tpt_operator.telling import Teller
+from tpt_operator.views import JobView, pod_view
+from tpt_runtime.core import plan as planner
+from tpt_runtime.core.actions import Event, Plan, StartStep
+from tpt_runtime.core.errors import InvalidResource, Problem
+from tpt_runtime.core.resource import parse_run
+from tpt_runtime.core.spec import Metadata, Run
+from tpt_runtime.core.status import ConditionType, Reason
+
+NO_PODS = timedelta(seconds=5)
+"""After this time without a pod the Job's own Events are asked why."""
+ASK_AGAIN = timedelta(seconds=30)
+
+
+class Reconciler:
+    """Looks at runs."""
+
+    def __init__(self, api: Api, cache: Cache, settings: Settings, now: Callable[[], datetime]) -> None:
+        """Look at what `cache` remembers; `now` is the present moment, with a time zone."""
+        self._api, self._cache, self._settings, self._now = api, cache, settings, now
+        self._applier = Applier(api, cache, settings.images)
+        self._teller = Teller(api, now)
+        self._parsed: dict[str, tuple[int, Run | tuple[Problem, ...]]] = {}
+        self._rehearsed: dict[str, int] = {}
+        self._looked_at: set[str] = set()
+        self._refusals: dict[str, tuple[datetime, str | None]] = {}
+
+    async def reconcile(self, key: RunKey) -> float | None:
+        """Look at a run once; return the seconds after which to look again even if nothing happens.
+
+        Raises:
+            Stale: what is remembered is not what is there; look again.
+            ApiError: the API server could not do what was asked; look again, later.
+        """
+        view = self._cache.runs.get(*key)
+        if view is None or view.raw["metadata"].get("deletionTimestamp"):
+            return None
+        if view.raw["spec"].get("managedBy", manifests.MANAGER) != manifests.MANAGER:
+            return None
+        run = self._read(view)
+        if not isinstance(run, Run):
+            await self._refuse(view, run)
+            return None
+        made, again = await self._plan(view, run)
+        if any(isinstance(action, StartStep) for action in made.actions) and (wrong := await self._rehearse(run)):
+            self._parsed[view.uid] = (run.metadata.generation, wrong)
+            await self._refuse(view, wrong)
+            return None
+        written = await self._applier.write_status(view, made.status)
+        for event in made.events:
+            await self._teller.tell(written, event)
+        run = run.model_copy(update={"status": made.status.full_wire()})
+        try:
+            await self._applier.carry_out(Planned(run, written), made.actions)
+        except Refused as refused:
+            self._parsed[view.uid] = (run.metadata.generation, (refused.problem,))
+            await self._refuse(written, (refused.problem,))
+            return None
+        return self._delay(made.wake_at, again)
+
+    def forget(self, view: RunView) -> None:
+        """Forget a run that is gone."""
+        self._applier.forget(view.uid)
+        self._parsed.pop(view.uid, None)
+        self._rehearsed.pop(view.uid, None)
+
+    def _delay(self, *moments: datetime | None) -> float | None:
+        due = min((moment for moment in moments if moment is not None), default=None)
+        return None if due is None else max(0.0, (due - self._now()).total_seconds())
+
+    def _read(self, view: RunView) -> Run | tuple[Problem, ...]:
+        """Return the run, read once for each generation, with its present status and its images pinned; or what is wrong."""
+        generation = view.raw["metadata"].get("generation", 1)
+        known = self._parsed.get(view.uid)
+        if known is None or known[0] != generation:
+            known = self._parsed[view.uid] = (generation, _parse(view))
+        if not isinstance(known[1], Run):
+            return known[1]
+        resolved = {**((view.raw.get("status") or {}).get("resolved") or {})}
+        if not resolved.get("images"):
+            resolved["images"] = self._settings.images.by_role
+        status = {**(view.raw.get("status") or {}), "resolved": resolved}
+        metadata = known[1].metadata.model_copy(update={"resource_version": view.raw["metadata"]["resourceVersion"]})
+        return known[1].model_copy(update={"status": status, "metadata": metadata})
+
+    async def _plan(self, view: RunView, run: Run) -> tuple[Plan, datetime | None]:
+        blocked: dict[str, str] = {}
+        again: datetime | None = None
+        for job in self._cache.jobs.of(view.uid):
+            mine = [pod for pod in self._cache.pods.of(view.uid) if pod.job == job.name]
+            if job.ending is not None and not job.released and job.uid not in self._looked_at and not complete_view(job, mine):
+                await self._look(job)
+            elif job.ending is None and job.deleting_since is None and not mine and not job.seen_pods:
+                why, at = await self._ask_why(job)
+                again = min(at, again) if again else at
+                if why is not None:
+                    blocked[job.name] = why
+        seen = observed(self._cache.jobs.of(view.uid), self._cache.pods.of(view.uid), blocked)
+        return planner.plan(run, seen, self._now()), again
+
+    async def _look(self, job: JobView) -> None:
+        """Read the pods of a finished Job live: its end may have been seen before theirs."""
+        selector = f"{labels.OURS},{labels.JOB_NAME}={job.name}"
+        async for page in self._api.list(PODS, job.names.namespace, selector):
+            for pod in map(pod_view, page["items"]):
+                if pod is not None:
+                    self._cache.pods.put(pod)
+        self._looked_at.add(job.uid)
+
+    async def _ask_why(self, job: JobView) -> tuple[str | None, datetime]:
+        """Return why a Job has no pods, as its Events say it, and when to ask again."""
+        now = self._now()
+        if now < job.created + NO_PODS:
+            return None, job.created + NO_PODS
+        known = self._refusals.get(job.uid)
+        if known is not None and now < known[0] + ASK_AGAIN:
+            return known[1], known[0] + ASK_AGAIN
+        fields = f"involvedObject.kind=Job,involvedObject.name={job.name},reason=FailedCreate"
+        said: list[Mapping[str, Any]] = []
+        async for page in self._api.list(EVENTS, job.names.namespace, fields=fields):
+            said += page["items"]
+        latest = max(said, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""), default=None)
+        why = None if latest is None else f"no pod can be made: {latest.get('message', '')}"
+        self._refusals[job.uid] = (now, why)
+        return why, now + ASK_AGAIN
+
+    async def _rehearse(self, run: Run) -> tuple[Problem, ...]:
+        """Have the API server say once for each generation what it thinks of the Jobs; return what is wrong."""
+        uid, generation = run.metadata.uid, run.metadata.generation
+        if self._rehearsed.get(uid) == generation:
+            return ()
+        found = []
+        for start in checks.rehearsals(run):
+            refused = await self._applier.rehearse(run, start)
+            if refused is not None:
+                found.append(Problem(checks.section(start.step), refused.message, "see also spec.worker"))
+        if not found:
+            self._rehearsed[uid] = generation
+        return tuple(found)
+
+    async def _refuse(self, view: RunView, problems: tuple[Problem, ...]) -> None:
+        """Say that a run's spec is not usable, and stop what still runs of it."""
+        metadata = Metadata.from_wire(view.raw["metadata"])
+        status = planner.invalid(metadata, view.raw.get("status"), problems, self._now())
+        written = await self._applier.write_status(view, status)
+        if written is not view:
+            failed = next(condition for condition in status.conditions if condition.type is ConditionType.FAILED)
+            await self._teller.tell(written, Event(Reason.INVALID_SPEC.value, failed.message, warning=True))
+        for job in self._cache.jobs.of(view.uid):
+            if job.ending is None and job.deleting_since is None:
+                await self._applier.delete(written, job.name, "the spec is not valid")
+
+
+def _parse(view: RunView) -> Run | tuple[Problem, ...]:
+    try:
+        run = parse_run(view.raw, "/".join(view.key))
+    except InvalidResource as error:
+        return error.problems
+    return tuple(checks.problems(run)) or run

@@ -1,0 +1,42 @@
+"""What an administrator sets for the whole operator. What belongs to one run stands in its spec."""
+
+from dataclasses import dataclass
+from typing import Final
+
+ROLES: Final = ("sampler", "pruner", "trainer")
+"""The images that steps run in."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of the steps."""
+
+    sampler: str
+    pruner: str
+    """Of prepare, prune and finalize: no GPU is needed there."""
+    trainer: str
+    pull_policy: str | None = None
+    """Kubernetes' `imagePullPolicy`; None leaves it to the cluster."""
+
+    @property
+    def by_role(self) -> dict[str, str]:
+        """The images by role, as a run pins them."""
+        return {role: getattr(self, role) for role in ROLES}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the operator works."""
+
+    images: Images
+    namespace: str | None = None
+    """The one namespace to watch; None: all of them."""
+    workers: int = 8
+    """Runs that are reconciled at the same time."""
+    resync_seconds: float = 180.0
+    """How often the caches are replaced by lists: what a watch missed is noticed within this time."""
+    request_timeout_seconds: float = 20.0
+    """Longest time of one API request; watches apart."""
+    first_retry_seconds: float = 0.1
+    longest_retry_seconds: float = 60.0
+    """Back-off of a run whose reconcile failed: doubled each time, up to this."""

@@ -1,0 +1,208 @@
+"""A control plane for the session, and for each test a namespace, an operator under its own account, and runs."""
+
+import asyncio
+import contextlib
+import copy
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes.aio import client
+
+from tests.cluster.control_plane import PROGRAMS, ControlPlane, control_plane
+from tests.cluster.kube import EVENTS, JOBS, RUNS, Json, Kube, Refused
+from tests.cluster.kubelet import DONE, Kubelet, Script
+from tests.core.corpus import BASE, patched
+from tpt_operator.api import Api
+from tpt_operator.running import operate
+from tpt_operator.settings import Images, Settings
+from tpt_runtime.core.crd import crd
+
+ROOT = Path(__file__).parents[2]
+RULES = yaml.safe_load((ROOT / "charts/tpt-operator/files/rbac-rules.yaml").read_text(encoding="utf-8"))
+DEADLINE = 45.0
+SETTINGS = Settings(images=Images("sampler:1", "pruner:1", "trainer:1"), resync_seconds=3600.0)
+
+
+def binaries() -> Path | None:
+    named = os.environ.get("KUBEBUILDER_ASSETS")
+    folder = Path(named) if named else None
+    return folder if folder is not None and all((folder / program).is_file() for program in PROGRAMS) else None
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    folder = binaries()
+    if folder is None:
+        why = f"KUBEBUILDER_ASSETS names no folder with {', '.join(PROGRAMS)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{why}, and CI must not pass without the cluster tests")
+        pytest.skip(f"{why}: the tests on a real control plane are left out")
+    with control_plane(folder, tmp_path_factory.mktemp("plane")) as running:
+        definition = crd()
+        kube = running.kube()
+        kube.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+        until(lambda: _served(kube))
+        yield running
+
+
+def _served(kube: Kube) -> bool:
+    try:
+        kube.get("/apis/tpt.dev/v1alpha1/selfimprovementruns")
+    except Refused:
+        return False
+    return True
+
+
+def until(holds: Callable[[], Any], seconds: float = DEADLINE) -> Any:
+    """Wait until `holds` is true, for what no watch tells."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := holds():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not true after {seconds:.0f} s: {holds}")
+
+
+class Cluster:
+    """One namespace, with what a test does in it."""
+
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        self.plane, self.namespace, self.kube = plane, namespace, plane.kube()
+        self._stack = contextlib.ExitStack()
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def create(self, **spec: Any) -> Json:
+        """Create the run `example`; `spec` is laid over the smallest one."""
+        given = patched(copy.deepcopy(dict(BASE)), {"spec": spec})
+        return self.kube.post(RUNS.format(self.namespace), given)
+
+    def run(self, name: str = "example") -> Json:
+        return self.kube.get(f"{RUNS.format(self.namespace)}/{name}")
+
+    def change(self, **spec: Any) -> Json:
+        return self.kube.patch(f"{RUNS.format(self.namespace)}/example", {"spec": spec})
+
+    def jobs(self) -> list[Json]:
+        return self.kube.items(JOBS.format(self.namespace))
+
+    def said(self) -> list[str]:
+        """Return the messages of all Events of runs."""
+        fields = "involvedObject.kind=SelfImprovementRun"
+        return [event["message"] for event in self.kube.items(EVENTS.format(self.namespace), fieldSelector=fields)]
+
+    def kubelet(self, script: Script = lambda pod, before: DONE) -> Kubelet:
+        """Have pods end as `script` says; by default all goes well."""
+        return self._stack.enter_context(Kubelet(self.kube, self.namespace, script))
+
+    def operator(self, **settings: Any) -> "Operator":
+        chosen = replace(SETTINGS, namespace=self.namespace, **settings)
+        return self._stack.enter_context(Operator(self.plane, account(self.kube, self.namespace), chosen))
+
+    def wait(self, holds: Callable[[Json], Any], what: str = "", seconds: float = DEADLINE) -> Json:
+        """Wait, on a watch, until the run is as `holds` says."""
+        last: Json = {}
+        for event in self.kube.watch(RUNS.format(self.namespace), seconds):
+            last = event["object"]
+            if holds(last):
+                return last
+        raise AssertionError(f"the run is not {what or 'as expected'} after {seconds:.0f} s: {last.get('status')}")
+
+    def wait_for(self, kind: str, status: str = "True", seconds: float = DEADLINE) -> Json:
+        return self.wait(lambda run: condition(run, kind).get("status") == status, f"{kind}={status}", seconds)
+
+    def wait_for_job(self, step: str, attempt: int = 1, seconds: float = DEADLINE) -> Json:
+        selector = f"tpt.dev/step={step},tpt.dev/attempt={attempt}"
+        for event in self.kube.watch(JOBS.format(self.namespace), seconds, labelSelector=selector):
+            if event["type"] != "DELETED":
+                found: Json = event["object"]
+                return found
+        raise AssertionError(f"no Job of {step}, attempt {attempt}, after {seconds:.0f} s")
+
+
+def condition(run: Json, kind: str) -> Json:
+    found = [item for item in run.get("status", {}).get("conditions", ()) if item["type"] == kind]
+    return found[0] if found else {}
+
+
+def account(kube: Kube, namespace: str) -> str:
+    """Return the token of the operator's account in `namespace`, which may do what the shipped rules say there."""
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "tpt-operator"}}
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    binding = {
+        "kind": "RoleBinding",
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "tpt-operator"},
+        "subjects": [{"kind": "ServiceAccount", "name": "tpt-operator", "namespace": namespace}],
+    }
+    accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    for path, body in (
+        (accounts, {"metadata": {"name": "tpt-operator"}}),
+        (f"{rbac}/roles", {**role, "kind": "Role", "rules": RULES}),
+        (f"{rbac}/rolebindings", {**role, **binding}),
+    ):
+        try:
+            kube.post(path, body)
+        except Refused as refused:
+            if refused.status != 409:
+                raise
+    token: str = kube.post(f"{accounts}/tpt-operator/token", {"spec": {}})["status"]["token"]
+    return token
+
+
+class Operator:
+    """The operator in a thread with an event loop of its own."""
+
+    def __init__(self, plane: ControlPlane, token: str, settings: Settings) -> None:
+        self._plane, self._token, self._settings = plane, token, settings
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Operator":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "the operator does not end"
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._operate())
+        except BaseException as error:  # noqa: BLE001 - handed over to the test
+            self._error = error
+
+    async def _operate(self) -> None:
+        configuration = client.Configuration(host=self._plane.url, ssl_ca_cert=str(self._plane.authority))
+        configuration.api_key = {"BearerToken": f"Bearer {self._token}"}
+        api = Api(configuration, self._settings.request_timeout_seconds)
+        try:
+            await operate(api, self._settings, self._stop)
+        finally:
+            await api.close()
+
+
+@pytest.fixture
+def cluster(plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    kube = plane.kube()
+    made = kube.post("/api/v1/namespaces", {"metadata": {"generateName": "test-"}})
+    namespace: str = made["metadata"]["name"]
+    until(lambda: kube.items(f"/api/v1/namespaces/{namespace}/serviceaccounts"))
+    cluster = Cluster(plane, namespace)
+    yield cluster
+    cluster.close()
+    kube.delete(f"/api/v1/namespaces/{namespace}")
