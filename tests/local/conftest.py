@@ -88,6 +88,11 @@ class Place:
     clock: SkippingClock = field(default_factory=SkippingClock)
     screen: RecordingScreen = field(default_factory=RecordingScreen)
 
+    @property
+    def command(self) -> Callable[[StepConfig], Sequence[str]]:
+        """What carries out a step's configuration."""
+        return fake_command
+
     def behave(self, **steps: list[str]) -> None:
         """Say what attempts do wrong: `train_r1=["crash"]`."""
         self.folder.path.mkdir(parents=True, exist_ok=True)

@@ -2,16 +2,21 @@
 
 import json
 import signal
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tpt_runtime.core.actions import StartStep
+from tpt_runtime.core.commands import Commands
 from tpt_runtime.core.errors import ConfigurationError, InvalidResource, StepFailed
+from tpt_runtime.core.names import job_name
 from tpt_runtime.core.spec import Run
 from tpt_runtime.core.status import ConditionType, RunStatus, StepName, StepStatus
+from tpt_runtime.local.devices import Place
+from tpt_runtime.local.jobs import Jobs, Settings, Starting
 from tpt_runtime.local.runner import is_true
 from tpt_runtime.local.workdir import Busy
 
@@ -190,6 +195,14 @@ class TestStopping:
         assert is_true(status, ConditionType.SUSPENDED)
         assert is_true(place.carry_out(make_run()), ConditionType.COMPLETE)
 
+    def test_ctrl_c_while_it_backs_off_is_heard_at_once(self, place: Any, make_run: MakeRun) -> None:
+        place.behave(train_r1=["crash"])
+        with place.prepared(make_run()) as runner:
+            place.clock.on_wait = lambda: None if place.clock.busy() else place.clock.interrupt()
+            status = runner.carry_out()
+        assert is_true(status, ConditionType.SUSPENDED)
+        assert place.clock.waits == []
+
     def test_the_kept_file_does_not_say_that_it_is_suspended(self, place: Any, make_run: MakeRun) -> None:
         place.behave(train_r1=["hang"])
         self.interrupted(place, make_run())
@@ -221,6 +234,39 @@ class TestStopping:
             place.clock.on_wait = lambda: None if place.clock.stops else look()
             runner.carry_out()
         assert seen[0] == {"completed": 3, "total": 10}
+
+
+class TestWhatAKilledRunLeft:
+    """The processes of a `tpt run` that was killed end by themselves; until then nothing is started beside them."""
+
+    @pytest.fixture
+    def left(self, place: Any, make_run: MakeRun) -> Iterator[Jobs]:
+        """Leave a sampling that hangs, as a run did that is gone."""
+        place.behave(sample_r1=["hang"])
+        jobs = Jobs(Settings(place.folder.jobs, place.folder.logs, place.command))
+        run = make_run()
+        start = StartStep(job=job_name("test", "", 1, StepName.SAMPLE, 1), step=StepName.SAMPLE, round=1, attempt=1)
+        config = Commands(run, str(place.folder.path), str(place.folder.artifacts)).config(start)
+        jobs.start(Starting(start, config, (Place(),)), datetime.now(UTC))
+        yield jobs
+        jobs.close()
+
+    def test_it_is_waited_for_and_its_step_done_again_for_free(
+        self, place: Any, make_run: MakeRun, left: Jobs, step_of: StepOf
+    ) -> None:
+        with place.prepared(make_run()) as runner:
+            place.clock.on_wait = left.close
+            status = runner.carry_out()
+        assert is_true(status, ConditionType.COMPLETE)
+        assert "waiting for 1 processes" in place.screen.said[0]
+        record = step_of(status, 1, StepName.SAMPLE)
+        assert (record.failures, record.disruptions) == (0, 1)
+        assert place.work == ONE_ROUND
+
+    def test_what_does_not_end_is_reported(self, place: Any, make_run: MakeRun, left: Jobs) -> None:
+        with pytest.raises(Busy, match=r"do not end \(see .*process\.json\)"):
+            place.carry_out(make_run())
+        assert left.busy
 
 
 class TestAFullDisk:
