@@ -23,7 +23,8 @@ FIRST_BACK_OFF = timedelta(seconds=10)
 LONGEST_BACK_OFF = timedelta(minutes=5)
 SUMMARY_ATTEMPTS = 2
 """A step that ends well without a readable summary is run once more; it finds its work done."""
-MESSAGE_LENGTH = 1024
+MESSAGE_BYTES = 1024
+"""Longest message in the status; its schema counts characters, its size counts bytes."""
 
 
 class EndKind(Enum):
@@ -162,7 +163,8 @@ def overdue(job: ObservedJob, policy: FailurePolicy, now: datetime) -> End | Non
 
 def shortened(message: str) -> str:
     """Return a message that fits into the status."""
-    return message if len(message) <= MESSAGE_LENGTH else f"{message[: MESSAGE_LENGTH - 1]}…"
+    encoded = message.encode()
+    return message if len(encoded) <= MESSAGE_BYTES else encoded[: MESSAGE_BYTES - 3].decode(errors="ignore") + "…"
 
 
 def whole_second(moment: datetime) -> datetime:

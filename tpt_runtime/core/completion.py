@@ -83,18 +83,20 @@ def _goal(values: Mapping[int, float], objective: Objective) -> Ending | None:
 
 def _nothing_to_train_on(rounds: Rounds, spec: Spec) -> Ending | None:
     number = rounds.trained + 1
+    if number not in rounds:
+        return None
     entry = rounds[number]
+    drawn = f"{entry.samples.total:,} samples" if entry.samples is not None else "its samples"
     if entry.outcome is PruneOutcome.NO_CORRECT_SAMPLES:
-        reason, found = Reason.NO_CORRECT_SAMPLES, "no correct sample"
+        reason, found = Reason.NO_CORRECT_SAMPLES, f"none of {drawn} is correct"
     elif entry.outcome is PruneOutcome.TOO_FEW_EXAMPLES:
-        at_least = spec.pruning.min_examples
-        reason, found = Reason.TOO_FEW_EXAMPLES, f"{entry.examples or 0} examples, pruning.minExamples is {at_least}"
+        fewer = f"fewer than pruning.minExamples={spec.pruning.min_examples}"
+        reason, found = Reason.TOO_FEW_EXAMPLES, f"{entry.examples or 0:,} examples were kept of {drawn}, {fewer}"
     else:
         return None
-    sampled = f" among {entry.samples.total:,}" if entry.samples is not None else ""
-    advice = "look at the report's samples of each verdict: is the answer format the verifier's, is the model strong enough?"
+    advice = "read the samples of each verdict: is the answer in the verifier's format, is the model strong enough?"
     after = advice if number == 1 else "the models so far stay"
-    return Ending(reason, f"round {number} found {found}{sampled}; {after}", failed=number == 1)
+    return Ending(reason, f"round {number}: {found}; {after}", failed=number == 1)
 
 
 def _rounds_spent(rounds: Rounds, spec: Spec, values: Mapping[int, float]) -> Ending | None:

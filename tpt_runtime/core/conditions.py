@@ -75,21 +75,26 @@ def conditions(before: Iterable[Condition], standing: Standing, generation: int,
 def _dated(before: Iterable[Condition], states: dict[ConditionType, State], generation: int, now: datetime) -> list[Condition]:
     """Return `states` as conditions."""
     known = {condition.type: condition for condition in before}
-    result = []
-    for kind, (status, reason, message) in states.items():
-        old = known.get(kind)
-        since = old.last_transition_time if old is not None and old.status == status else now
-        result.append(
-            Condition(
-                type=kind,
-                status=status,
-                reason=reason.value,
-                message=shortened(message),
-                observed_generation=generation,
-                last_transition_time=since,
-            )
-        )
-    return result
+    return [_dated_one(known.get(kind), kind, state, generation, now) for kind, state in states.items()]
+
+
+def _dated_one(old: Condition | None, kind: ConditionType, state: State, generation: int, now: datetime) -> Condition:
+    status, reason, message = state[0], state[1].value, shortened(state[2])
+    if old is not None and (old.status, old.reason, old.message, old.observed_generation) == (
+        status,
+        reason,
+        message,
+        generation,
+    ):
+        return old
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message,
+        observed_generation=generation,
+        last_transition_time=old.last_transition_time if old is not None and old.status == status else now,
+    )
 
 
 def failed_by_spec(before: Iterable[Condition], message: str, generation: int, now: datetime) -> list[Condition]:

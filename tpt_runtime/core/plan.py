@@ -32,7 +32,7 @@ from tpt_runtime.core.names import job_name
 from tpt_runtime.core.observed import Observed, ObservedJob
 from tpt_runtime.core.rounds import Rounds, StepKey
 from tpt_runtime.core.spec import Metadata, Run
-from tpt_runtime.core.status import ConditionType, Reason, RunStatus, StepStatus
+from tpt_runtime.core.status import ConditionType, Reason, Resolved, RunStatus, StepStatus
 
 TERMINATING_NOTICE = timedelta(minutes=10)
 """A Job that was deleted and is still there after this long is a case for a person."""
@@ -88,7 +88,9 @@ class _Planning:
         jobs = {job.name: job for job in observed.jobs}.values()
         self._jobs = sorted(jobs, key=lambda job: (job.round, job.step.value, job.attempt))
         self._intake = Intake(self._rounds, self._spec, self._jobs_of, now)
-        self._events = [events.STATUS_UNREADABLE] if run.status and stored is None else []
+        self._events = self._intake.events
+        if run.status and stored is None:
+            self._events.append(events.STATUS_UNREADABLE)
         self._key: StepKey | None = None
         self._over: Ending | None = None
         self._waiting: tuple[Reason, str] | None = None
@@ -106,7 +108,7 @@ class _Planning:
             self._start()
         status, told = self._status()
         wake_at = None if self._over else min((moment for moment in self._moments if moment > self._now), default=None)
-        return Plan(status, tuple(self._actions), wake_at, (*self._events, *self._intake.events, *told))
+        return Plan(status, tuple(self._actions), wake_at, (*self._events, *told))
 
     def _judged(self) -> Ending | None:
         """Return why the run is over, if it is."""
@@ -230,13 +232,20 @@ class _Planning:
                 "current_round": current_round,
                 "step": standing.key.step if standing.key else None,
                 "progress": standing.job.progress if standing.job else None,
-                "resolved": self._intake.resolved or self._before.resolved,
-                "rounds": self._rounds.compacted({best}),
+                "resolved": self._resolved(),
+                "rounds": self._rounds.compacted(best),
                 "best_round": best,
                 "best_model": None if best is None else self._rounds[best].model,
             }
         )
         return status, events.changes(self._before.conditions, made, standing)
+
+    def _resolved(self) -> Resolved | None:
+        """Return what is resolved; what prepare knows nothing of, such as images pinned before it, stays."""
+        known, said = self._before.resolved, self._intake.resolved
+        if known is None or said is None:
+            return said or known
+        return known.model_copy(update={name: value for name, value in said if value})
 
     def _standing(self) -> Standing:
         if self._over is not None or self._key is None:

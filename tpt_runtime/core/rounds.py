@@ -11,12 +11,13 @@ from tpt_runtime.core.status import Metric, RoundStatus, StepName, StepStatus
 
 WHOLE_ROUNDS = 8
 """A run of up to so many rounds is always kept whole."""
-STATUS_BYTES = 40 * 1024
-"""Above this the oldest rounds of a longer run are compacted. What stays whole has room below etcd's and our 64 KiB."""
+ROUNDS_BYTES = 40 * 1024
+"""Above this the oldest rounds of a longer run are compacted: the whole status stays below 64 KiB, at 64 rounds too."""
 METRICS = 40
 """Most figures of one round, as the schema has it."""
 
 _OF_A_ROUND = (StepName.SAMPLE, StepName.PRUNE, StepName.TRAIN)
+_NOT_BEGUN = {step: StepStatus(name=step) for step in StepName}
 _DECIDING = ("validation/pass@", "eval/pass@")
 
 
@@ -51,6 +52,10 @@ class Rounds:
         """Return round `number`, empty if it has not begun."""
         return self._rounds.get(number) or RoundStatus(round=number)
 
+    def __contains__(self, number: int) -> bool:
+        """Return whether round `number` has begun."""
+        return number in self._rounds
+
     def __iter__(self) -> Iterator[RoundStatus]:
         """Yield every round that has begun, in order."""
         return (self._rounds[number] for number in sorted(self._rounds))
@@ -73,8 +78,9 @@ class Rounds:
 
     def step(self, key: StepKey) -> StepStatus:
         """Return the record of a step, empty if it has not begun."""
-        found = (record for record in self[key.round].steps if record.name is key.step)
-        return next(found, None) or StepStatus(name=key.step)
+        entry = self._rounds.get(key.round)
+        found = (record for record in entry.steps if record.name is key.step) if entry else ()
+        return next(iter(found), _NOT_BEGUN[key.step])
 
     def put(self, key: StepKey, record: StepStatus) -> None:
         """Replace the record of a step."""
@@ -88,30 +94,30 @@ class Rounds:
         built_upon = key.round < self.trained or (key.round == self.trained > 0 and key.step in _OF_A_ROUND)
         return built_upon or self.step(key).completion_time is not None
 
-    def compacted(self, keep: Iterable[int | None]) -> list[RoundStatus]:
-        """Return the rounds in order, those of a long run compacted from the oldest on until they are small.
+    def compacted(self, best: int | None) -> list[RoundStatus]:
+        """Return the rounds in order, those of a long run compacted from the oldest on until they are small enough.
 
-        Rounds in `keep` and the last two stay as they are. A compacted round keeps pass@k without intervals, the counts, and the
-        steps that say how far the run is. The full figures are in the round's own report on the storage.
+        A compacted round keeps its counts and pass@k, without intervals unless it is the best; which steps led to it is no longer
+        asked, because later ones are built upon them. The last two rounds stay as they are. All figures of a round are in its own
+        report on the storage.
         """
         rounds = list(self)
         if len(rounds) <= WHOLE_ROUNDS:
             return rounds
         sizes = [_size(entry) for entry in rounds]
         for index, entry in enumerate(rounds[:-2]):
-            if sum(sizes) <= STATUS_BYTES:
+            if sum(sizes) <= ROUNDS_BYTES:
                 break
-            if entry.round not in keep:
-                rounds[index] = _compact(entry)
-                sizes[index] = _size(rounds[index])
+            rounds[index] = _compact(entry, intervals=entry.round == best)
+            sizes[index] = _size(rounds[index])
         return rounds
 
 
-def _compact(entry: RoundStatus) -> RoundStatus:
-    metrics = [Metric(name=m.name, value=round(m.value, 6)) for m in entry.metrics if m.name.startswith(_DECIDING)]
-    lasting = [record for record in entry.steps if record.name in (StepName.PREPARE, StepName.TRAIN)]
-    steps = [StepStatus(name=r.name, attempts=r.attempts, ended=r.ended, completion_time=r.completion_time) for r in lasting]
-    return entry.model_copy(update={"metrics": metrics, "steps": steps, "comparison": None})
+def _compact(entry: RoundStatus, *, intervals: bool) -> RoundStatus:
+    metrics = [metric for metric in entry.metrics if metric.name.startswith(_DECIDING)]
+    if not intervals:
+        metrics = [Metric(name=metric.name, value=round(metric.value, 6)) for metric in metrics]
+    return entry.model_copy(update={"metrics": metrics, "steps": [], "comparison": None, "outcome": None})
 
 
 def _size(entry: RoundStatus) -> int:
