@@ -4,7 +4,7 @@ All are gauges without labels: a scrape is joined to its run by the pod that ser
 """
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 from tpt_runtime.core.errors import ConfigurationError
 
@@ -25,7 +25,8 @@ class LiveMetrics:
     def __init__(self, port: int | None) -> None:
         """Serve on `port` once `serve` is called; None: never."""
         self._port = port
-        self._gauges: dict[str, object] = {}
+        self._gauges: dict[str, Any] = {}
+        self._server: Any = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -49,14 +50,22 @@ class LiveMetrics:
         """
         if self._port is None:
             return
-        from prometheus_client import Gauge, start_http_server
+        from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-        self._gauges = {name: Gauge(f"tpt_step_{name}", text) for name, text in DESCRIPTIONS.items()}
-        start_http_server(self._port)
+        registry = CollectorRegistry()
+        self._gauges = {name: Gauge(f"tpt_step_{name}", text, registry=registry) for name, text in DESCRIPTIONS.items()}
+        self._server, _ = start_http_server(self._port, registry=registry)
+
+    def close(self) -> None:
+        """Serve no more."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
 
     def set(self, **figures: float) -> None:
         """Set gauges by name (see `DESCRIPTIONS`); an unknown name is a `KeyError`, served or not."""
         for name, value in figures.items():
             DESCRIPTIONS[name]
             if self._gauges:
-                self._gauges[name].set(value)  # type: ignore[attr-defined]
+                self._gauges[name].set(value)
