@@ -85,7 +85,7 @@ def _problem_with(text: str) -> str | None:
     shown, is_formal = repr(text[:60]), _is_formal(text)
     if len(text) > _LONGEST_ANSWER:
         return f"the reference is too long for a bare answer and has no #### or \\boxed{{}}: {shown}"
-    if not is_formal and read(text).shape is Shape.CHOICE:
+    if not is_formal and read(text).shape is Shape.CHOICE and any(char.isalpha() for char in text):
         return f"the reference names several answers: {shown}; a reference must be one number or expression"
     if symbolic.is_words(text):
         return (

@@ -38,16 +38,19 @@ _FACTORS = {
 }
 _PERCENT = Fraction(1, 100)
 _SMALLER_UNITS = {
-    ("h", "m"): 60,  # hours and minutes
-    ("m", "s"): 60,  # minutes and seconds
-    ("d", "h"): 24,
-    ("w", "d"): 7,
-    ("y", "m"): 12,
-    ("f", "i"): 12,  # feet and inches
-    ("p", "o"): 16,  # pounds and ounces
-    ("l", "o"): 16,
+    ("h", "mi"): 60,
+    ("m", "se"): 60,
+    ("d", "ho"): 24,
+    ("d", "hr"): 24,
+    ("w", "da"): 7,
+    ("y", "mo"): 12,
+    ("f", "in"): 12,
+    ("p", "ou"): 16,
+    ("p", "oz"): 16,
+    ("l", "ou"): 16,
+    ("l", "oz"): 16,
 }
-"""How many of the smaller unit make the larger, by the first letters of both."""
+"""How many minutes make an hour, and so on, by the first letters of both: feet and inches, pounds (lb) and ounces (oz), ..."""
 
 _NUMERAL = r"[1-9]\d{0,2}(?:[ '_]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)*|\.\d+"
 QUANTITY = re.compile(
@@ -61,7 +64,7 @@ QUANTITY = re.compile(
     r"(?:\s*(?P<scale>hundred|thousand|million|billion|trillion)\b|(?P<kilo>k)\b)?"
     r"(?:\s*dollars?,?\s+(?:and\s+)?(?P<cents>\d\d?)\s*cents?\b"
     r"|\s*(?P<larger>hours?|hrs?|h|minutes?|mins?|days?|weeks?|years?|feet|foot|ft|pounds?|lbs?)\b\.?,?\s*(?:and\s+)?(?P<small>\d{1,4})\s*"
-    r"(?P<smaller>minutes?|mins?|seconds?|secs?|s|hours?|hrs?|days?|months?|inch(?:es)?|in|ounces?|oz)\b)?",
+    r"(?P<smaller>minutes?|mins?|seconds?|secs?|hours?|hrs?|days?|months?|inch(?:es)?|in|ounces?|oz)\b)?",
     re.IGNORECASE,
 )
 """One quantity, without its sign. Give a match to `number_of`."""
@@ -213,7 +216,7 @@ def _with_factor(number: Number, match: re.Match[str]) -> Number | None:
 
 def _with_smaller_unit(number: Number, match: re.Match[str]) -> Number | None:
     """Return "2 hours 30 minutes" as 150, which with its factor is 2.5."""
-    ratio = _SMALLER_UNITS.get((match["larger"][0].lower(), match["smaller"][0].lower()))
+    ratio = _SMALLER_UNITS.get((match["larger"][0].lower(), match["smaller"][:2].lower()))
     return Number(number.value * ratio + int(match["small"]), factor=Fraction(1, ratio)) if ratio else None
 
 

@@ -5,8 +5,8 @@ replaced, and its solution counts as timed out. Most solutions never get there: 
 (nearly all with plain numbers) are graded in this process, because handing one to another process costs more than grading it.
 
 The order of the stream is kept. Memory is bounded: at most `WINDOW` solutions wait behind a slow one. The limit counts neither
-the start of a process nor its imports. Nothing is retried: a worker that dies by itself (out of memory, a crash in C code)
-costs its solution a `timed_out` too, with the pattern `verifier ended`.
+the start of a process nor its imports. A solution whose worker dies by itself (killed from outside, a crash in C code) is given
+to one more; if that dies too, or memory runs out, it counts as timed out as well, with the pattern `verifier ended`.
 """
 
 import os
@@ -53,6 +53,8 @@ class _Task:
     solution: str
     reference: str
     grade: Grade | None = None
+    deaths: int = 0
+    """Workers that ended by themselves while they had it."""
 
 
 @dataclass(slots=True)
@@ -218,7 +220,10 @@ class GradingPool:
         if not worker.ready:
             raise StepFailed(f"a process for the verifier {self._verifier.name} could not start ({why})")
         if worker.tasks:
-            worker.tasks.popleft().grade = Grade(Verdict.TIMED_OUT, pattern=why)
+            task = worker.tasks[0]
+            task.deaths += 1
+            if why == TIME_LIMIT or task.deaths > 1:  # a first death may have had another cause, such as a full machine
+                worker.tasks.popleft().grade = Grade(Verdict.TIMED_OUT, pattern=why)
             self._waiting.extendleft(reversed(worker.tasks))
 
     def _abandon(self) -> None:

@@ -14,7 +14,7 @@ from tpt_runtime.core.errors import ConfigurationError
 
 _WORD = re.compile(r"[A-Za-z]{4,}")
 _ONLY_LETTERS = re.compile(r"[A-Za-z][A-Za-z .]*[A-Za-z]")
-_COMMAND = re.compile(r"\\[a-zA-Z]+")
+_COMMAND = re.compile(r"\\(?:begin|end)\s*\{\w*\}|\\[a-zA-Z]+")
 _TEXT = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s*\{([^{}]*)\}")
 _DECORATION = re.compile(r"\\(?:left|right|displaystyle|!|,|;|:|quad|qquad| )(?![a-zA-Z])|\\[()\[\]]|[$\s]|\*\*")
 _FRACTION = re.compile(r"\\[dtc]frac")
