@@ -46,11 +46,15 @@ class Amount(click.ParamType[int]):
 @click.option(
     "--trained-tokens-per-second", type=click.FloatRange(0, min_open=True), help="Tokens that are trained on in a second."
 )
-@click.option("--train-prompts", type=click.IntRange(1), help="Training questions.  [default: counted, if they are local]")
+@click.option(
+    "--train-prompts",
+    type=click.IntRange(1),
+    help="Training questions, with those held out.  [default: counted, if local]",
+)
 @click.option(
     "--validation-prompts", type=click.IntRange(1), help="Validation questions.  [default: counted, or the held-out share]"
 )
-@click.option("--eval-prompts", type=click.IntRange(0), help="Evaluation questions.  [default: counted, if they are local]")
+@click.option("--eval-prompts", type=click.IntRange(0), help="Evaluation questions.  [default: counted, if local]")
 @click.option("--workdir", type=FOLDER, help="Where relative paths count from.  [default: runs/NAME]")
 def command(file: Path, workdir: Path | None, gpu_memory: float | None, **options: Any) -> None:
     """Say what the run in FILE would do and take: steps, tokens, GPU memory, bytes. Nothing is run.
@@ -107,19 +111,19 @@ def _prompts(run: Run, storage: Path, given: dict[str, Any]) -> Prompts:
     from tpt_runtime.prepare.questions import DEFAULT_FRACTION
 
     dataset = run.spec.dataset
-    train = _count(dataset.train.uri, storage)
-    validation: int | None
-    if dataset.validation.uri is not None:
+    train = given["train_prompts"] or _count(dataset.train.uri, storage)
+    validation = given["validation_prompts"]
+    if validation is None and dataset.validation.uri is not None:
         validation = _count(dataset.validation.uri, storage)
-    else:
-        whole = given["train_prompts"] or train
+    elif validation is None and train is not None:
         fraction = DEFAULT_FRACTION if dataset.validation.fraction is None else dataset.validation.fraction
-        validation = None if whole is None else max(1, round(fraction * whole))
-        train = None if train is None or validation is None else train - validation
+        validation = max(1, round(fraction * train))
+    if dataset.validation.uri is None and train is not None:
+        train = max(1, train - validation)
     evaluated = 0 if dataset.eval is None else _count(dataset.eval.uri, storage)
     return Prompts(
-        train=given["train_prompts"] or train,
-        validation=given["validation_prompts"] or validation,
+        train=train,
+        validation=validation,
         eval=evaluated if given["eval_prompts"] is None else given["eval_prompts"],
     )
 
