@@ -5,17 +5,18 @@ import pytest
 from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.verify.math import Math
 
+BROKEN_DOWN = """Let's break it down:
+
+1. **Eggs laid per day:** 16
+2. **Eggs eaten:** 3 + 4 = 7
+3. **Eggs sold:** 16 - 7 = 9
+4. **Money:** 9 × $2 = $18
+
+Therefore, Janet makes **$18** every day at the farmers' market."""
 RIGHT = [
     ("<think>16-7=9</think><answer>18</answer>", "18"),
     ("<think>maybe 20</think>\n<answer>\n$18\n</answer>", "18"),
-    (
-        (
-            "Let's break it down:\n\n1. **Eggs laid per day:** 16\n2. **Eggs eaten:** 3 + 4 = 7\n3. **Eggs sold:** 16 - 7 = 9\n"
-            "4. **Money:** 9 × $2 = $18\n\nTherefore, Janet makes **$18** every day at the farmers' market.",
-            "18",
-        ),
-        "18",
-    ),
+    (BROKEN_DOWN, "18"),
     ("To find the total, we add:\n\n$$9 \\times 2 = 18$$\n\nSo, Janet makes $\\boxed{18}$ dollars.", "18"),
     ("Step 1: 16 - 3 = 13\nStep 2: 13 - 4 = 9\nStep 3: 9 x 2 = 18\n\nThe final answer is: $18$", "18"),
     ("The final answer is $\\boxed{18}$. I hope it is correct.", "18"),
