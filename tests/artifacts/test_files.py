@@ -73,7 +73,7 @@ def order_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append("rename")
         return replace(path, target)
 
-    monkeypatch.setattr(files.os, "fsync", flush)
+    monkeypatch.setattr(os, "fsync", flush)
     monkeypatch.setattr(Path, "replace", rename)
     return done
 
@@ -134,7 +134,7 @@ def test_a_storage_that_refuses_is_told_in_words_and_leaves_what_was_there(
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    holder: Any = {"fsync": files.os, "flush_folder": files}.get(call, Path)
+    holder: Any = {"fsync": os, "flush_folder": files}.get(call, Path)
     with monkeypatch.context() as patch:
         patch.setattr(holder, call, refuse)
         with pytest.raises(StepFailed, match=r"file: No space left on device; nothing that was complete is lost"):
@@ -151,7 +151,7 @@ def test_a_file_system_that_flushes_no_folders_is_no_obstacle(tmp_path: Path, mo
             raise OSError(errno.EINVAL, "Invalid argument")
         fsync(descriptor)
 
-    monkeypatch.setattr(files.os, "fsync", refuse_folders)
+    monkeypatch.setattr(os, "fsync", refuse_folders)
     write_atomic(tmp_path / "file", NEW)
     assert (tmp_path / "file").read_bytes() == NEW
 

@@ -52,16 +52,18 @@ def change(**fields: Any) -> Callable[[Path], object]:
     return damage
 
 
+def replace_by_folder(folder: Path) -> None:
+    (folder / "below" / "weights").unlink()
+    (folder / "below" / "weights").mkdir()
+
+
 SIZE = r"but its manifest says 7 bytes; delete it and .*/thing/manifest\.json, and what it held is made again"
 MISMATCHES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a truncated file": (lambda f: (f / "below/weights").write_bytes(b"weigh"), rf"below/weights: has 5 bytes, {SIZE}"),
     "a longer file": (lambda f: (f / "below/weights").write_bytes(b"weights."), rf"below/weights: has 8 bytes, {SIZE}"),
     "a missing file": (lambda f: (f / "below/weights").unlink(), rf"below/weights: is missing, {SIZE}"),
     "a missing folder": (lambda f: shutil.rmtree(f / "below"), rf"below/weights: is missing, {SIZE}"),
-    "a folder in a file's place": (
-        lambda f: ((f / "below/weights").unlink(), (f / "below/weights").mkdir()),
-        rf"below/weights: is missing, {SIZE}",
-    ),
+    "a folder in a file's place": (replace_by_folder, rf"below/weights: is missing, {SIZE}"),
     "another configuration": (change(digest="another"), "its manifest is of configuration another, expected 0123456789abcdef"),
     "a manifest that is no JSON": (
         lambda f: (f / "manifest.json").write_bytes(b'{"dig'),

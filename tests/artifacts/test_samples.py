@@ -21,7 +21,7 @@ def row(key: str, text: str = "so 4", data_set: str = "eval", samples: int = 1) 
 def chunk(folder: Path, name: str, rows: list[dict[str, Any]], shard: str = "00000-of-00001", **dump: Any) -> None:
     """Write a chunk, and the shard's manifest that lists it."""
     path = folder / f"chunk-{name}.jsonl"
-    options = {"separators": (",", ":"), "ensure_ascii": False} | dump
+    options: dict[str, Any] = {"separators": (",", ":"), "ensure_ascii": False} | dump
     path.write_text("".join(json.dumps(one, **options) + "\n" for one in rows))
     write_manifest(folder, DIGEST, summary={}, name=f"shard-{shard}.manifest.json", files=sorted(folder.glob("chunk-*.jsonl")))
 

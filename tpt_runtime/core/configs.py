@@ -152,7 +152,7 @@ class FinalizeConfig(StepConfig):
     """Folder of the report."""
     rounds: list[dict[str, str]]
     """Artifacts of each round from 0, made or not: folders by kind (sample, prune, train, model, evaluate, grade)."""
-    best_round: int | None
+    best_round: int | None = None
     last_round: int
     retention: KeepCheckpoints
     spec: dict[str, Any]

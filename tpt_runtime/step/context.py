@@ -85,7 +85,8 @@ class Context:
         self._writer.setblocking(False)
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         self._before = {number: signal.signal(number, self._noted) for number in STOP_SIGNALS}
-        threading.Thread(target=self._watch_signals, daemon=True, name="signals").start()
+        self._watcher = threading.Thread(target=self._watch_signals, daemon=True, name="signals")
+        self._watcher.start()
         threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
         try:
             self.metrics.serve()
@@ -101,6 +102,7 @@ class Context:
             signal.signal(number, handler)
         signal.set_wakeup_fd(-1)
         self._writer.close()
+        self._watcher.join(LAST_WORDS_SECONDS)  # it may still be saying why the step ends
         self.journal.close()
 
     def _noted(self, *_: object) -> None:
