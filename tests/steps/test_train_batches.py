@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tpt_runtime.core.spec import Batching
+from tpt_runtime.core.choices import Batching
 from tpt_runtime.train.batches import Order, Plan, Shape, epoch_steps, near_equal, pack, plan_held_out, plan_training
 
 lengths_of = st.lists(st.integers(2, 400), min_size=1, max_size=300)

@@ -11,7 +11,7 @@ import pytest
 from tests.steps.conftest import SilentJournal
 from tests.steps.training import END, PREPARED, PRUNED, examples, training_config, write_examples
 from tpt_runtime.artifacts.manifest import write_manifest
-from tpt_runtime.core.commands import TrainConfig
+from tpt_runtime.core.configs import TrainConfig
 from tpt_runtime.core.errors import ArtifactError, ConfigurationError
 from tpt_runtime.core.rows import Example
 from tpt_runtime.step.context import Context
@@ -101,13 +101,13 @@ def test_bf16_on_a_cpu_that_emulates_it_is_warned_of(
     assert [event["event"] for event in context.journal.events] == ([] if native else ["warning"])
 
 
-@pytest.mark.parametrize(("engine", "method", "missing"), [("DeepSpeed", "Full", "deepspeed"), ("Torch", "LoRA", "peft")])
+@pytest.mark.parametrize(("setting", "missing"), [({"engine": "DeepSpeed"}, "deepspeed"), ({"method": "LoRA"}, "peft")])
 def test_a_missing_package_is_named_with_its_extra(
-    root: Path, context: Context, monkeypatch: pytest.MonkeyPatch, engine: str, method: str, missing: str
+    root: Path, context: Context, monkeypatch: pytest.MonkeyPatch, setting: dict[str, str], missing: str
 ) -> None:
     found = util.find_spec
     monkeypatch.setattr(checks, "find_spec", lambda name: None if name == missing else found(name))
-    said = refusal(training_config(root, {"engine": engine, "method": method}), context)
+    said = refusal(training_config(root, setting), context)
     assert f"training needs {missing}" in said
     assert "extra `trainer`" in said
 
@@ -279,7 +279,7 @@ def test_processes_on_one_machine_share_its_memory(root: Path, context: Context,
     monkeypatch.setattr(checks, "usable_cores", lambda: 8)
     safetensors(root / PREPARED / "model" / "model.safetensors", [400, 1000, 1000])
     write_manifest(root / PREPARED, PREPARED.rpartition("-")[2], summary={})
-    assert checked(training_config(root), context)
+    checked(training_config(root), context)
     two = {"engine": "DeepSpeed", "deepspeed": {"zeroStage": 0}, "processesPerNode": 2}
     assert "needs 12.8 GB at least" in refusal(training_config(root, two), context)
 

@@ -16,7 +16,7 @@ import pytest
 from tests.steps.conftest import SilentJournal
 from tests.steps.training import PREPARED, TRAINED, examples, training_config, write_examples
 from tpt_runtime.artifacts.manifest import verified, write_manifest
-from tpt_runtime.core.commands import TrainConfig
+from tpt_runtime.core.configs import TrainConfig
 from tpt_runtime.core.errors import ArtifactError, ConfigurationError, Interrupted, StepFailed, TptError
 from tpt_runtime.core.status import SUMMARY_BYTES
 from tpt_runtime.step.context import Context

@@ -10,6 +10,7 @@
     devices   what this machine has
     processes the processes: started, listened to, stopped
     checkpoints  which checkpoint a training goes on from
+    history   what the trainer's log says
     card      the model card
 
     worker    one training process                                                           (torch from here on)

@@ -165,7 +165,7 @@ def _check_memory(model: Path, training: Training, device: Device) -> None:
         has, lacks = memory.gigabytes(device.memory), memory.gigabytes(needed)
         raise ConfigurationError(
             f"training of {parameters / 1e9:.1f} billion parameters needs {lacks} at least (fp32 weights, gradients, AdamW), but "
-            f"{where} has {has}: raise training.deepspeed.zeroStage, processesPerNode or nodes, set offloadOptimizer, or method: LoRA"
+            f"{where} has {has}: raise training.deepspeed.zeroStage, processesPerNode or nodes, set offloadOptimizer, or LoRA"
         )
 
 

@@ -14,6 +14,8 @@ from tpt_runtime.train.batches import Shape
 from tpt_runtime.train.job import Job
 
 NEVER = 2**31 - 1
+WAIT_SECONDS = 7200
+"""How long processes wait for one another: process 0 may write a large model while the others wait."""
 
 SCHEDULERS = {
     Scheduler.COSINE: "cosine",
@@ -80,7 +82,9 @@ def trainer_settings(job: Job, shape: Shape, steps: int, output: str) -> dict[st
         "max_grad_norm": training.max_grad_norm,
         "optim": "adamw_torch_fused",
         "seed": config.seed,
-        "use_cpu": job.device.kind == "cpu",
+        # With DeepSpeed this would keep accelerate from starting it; there, the environment says what to compute on.
+        "use_cpu": plain and job.device.kind == "cpu",
+        "ddp_timeout": WAIT_SECONDS,
         "fp16": False,
         # Under DeepSpeed this would ask for its bf16 block; there, autocast is in DeepSpeed's own configuration.
         "bf16": plain and training.precision is Precision.BF16,

@@ -22,10 +22,10 @@ from tpt_runtime.train import checkpoints
 from tpt_runtime.train.batches import Plan
 from tpt_runtime.train.checkpoints import Topology
 from tpt_runtime.train.examples import IGNORED, Row
+from tpt_runtime.train.history import HELD_OUT_LOSS
 
 BLANK = {"input_ids": [0, 0], "labels": [IGNORED, IGNORED]}
 """What a process takes when a step has nothing left for it: every process must take part in every exchange."""
-HELD_OUT_LOSS = "held_out_loss"
 
 
 def dataset_of(rows: list[Row]) -> Any:
@@ -174,15 +174,3 @@ class HeldOut(TrainerCallback):
         """Measure, and log the loss: the trainer's log is part of its checkpoints."""
         if self._dataset is not None:
             self._trainer.log({HELD_OUT_LOSS: self._trainer.held_out_loss(self._dataset, self._plan)})
-
-
-def held_out_losses(history: list[dict[str, float]]) -> list[float]:
-    """Return the held-out losses in the trainer's log, before and after; none where nothing was held out."""
-    return [entry[HELD_OUT_LOSS] for entry in history if HELD_OUT_LOSS in entry]
-
-
-def mean_loss(history: list[dict[str, float]], tokens_of_step: list[int]) -> float:
-    """Return the mean loss over all trained tokens, from the trainer's log of every step."""
-    losses = {int(entry["step"]): entry["loss"] for entry in history if "loss" in entry}
-    total = sum(losses[step] * tokens for step, tokens in enumerate(tokens_of_step, 1))
-    return total / sum(tokens_of_step)

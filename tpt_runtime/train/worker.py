@@ -5,6 +5,7 @@ standard input closes, which means that the launcher is gone. It decides nothing
 """
 
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -22,6 +23,7 @@ from tpt_runtime.core.layout import model_dir
 from tpt_runtime.train.batches import Order, Plan, Shape, plan_held_out, plan_training
 from tpt_runtime.train.checkpoints import Topology, resume_from
 from tpt_runtime.train.examples import ExampleSet, held_out_set, training_set
+from tpt_runtime.train.history import held_out_losses, mean_loss
 from tpt_runtime.train.job import CHECKPOINTS, ERROR_FOLDER, Failure, Job, Outcome, event_line, outcome_file
 from tpt_runtime.train.settings import trainer_settings
 
@@ -31,7 +33,8 @@ def main() -> int:
     threading.Thread(target=_end_with_the_launcher, daemon=True, name="lifeline").start()
     job = Job.model_validate_json(Path(sys.argv[1]).read_bytes())
     try:
-        _train(job)
+        train(job)
+        _leave()
         return 0
     except Exception as error:  # noqa: BLE001 - the frame of the program: whatever it was is reported, never swallowed
         return _report(_in_words(error, job))
@@ -76,7 +79,8 @@ def _in_words(error: Exception, job: Job) -> Exception:
     return words
 
 
-def _train(job: Job) -> None:
+def train(job: Job) -> None:
+    """Train, and leave the unpublished model and its outcome."""
     _tell("phase", phase="import")
     _quieten(job)
     from tpt_runtime.train import trainer
@@ -88,7 +92,7 @@ def _train(job: Job) -> None:
     tokens = [sum(rows.rows[example].trained for part in step for example in part) for step in plan.steps]
 
     _tell("phase", phase="load")
-    tuner = _build(job, plan, rows)
+    tuner = build(job, plan, rows)
     tuner.add_callback(trainer.Watch(training.checkpoint_every_seconds, _tell, tokens))
     measure = trainer.HeldOut(tuner, held_out.rows, plan_held_out(held_out.lengths, plan.shape))
     tuner.add_callback(measure)
@@ -104,8 +108,8 @@ def _train(job: Job) -> None:
         job,
         tuner,
         {
-            "loss": trainer.mean_loss(history, tokens),
-            "held_out": trainer.held_out_losses(history),
+            "loss": mean_loss(history, tokens),
+            "held_out": held_out_losses(history),
             "steps": len(plan.steps),
             "tokens": sum(tokens),
             "examples": len(rows.rows),
@@ -120,6 +124,8 @@ def _quieten(job: Job) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
+    # It would say at each start that the trainer, not accelerate, accumulates gradients; which is so.
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
     if job.config.training.engine is not TrainingEngine.DEEPSPEED:
         return
     import deepspeed
@@ -129,7 +135,7 @@ def _quieten(job: Job) -> None:
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
-def _build(job: Job, plan: Plan, rows: ExampleSet) -> Any:
+def build(job: Job, plan: Plan, rows: ExampleSet) -> Any:
     """Return the trainer, its model loaded."""
     from transformers import AutoTokenizer
     from trl import SFTConfig
@@ -211,6 +217,13 @@ def _save(job: Job, tuner: Any, figures: dict[str, Any]) -> None:
         import torch
 
         torch.distributed.barrier()
+
+
+def _leave() -> None:
+    """Leave the other processes in good order."""
+    import torch
+
+    if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
