@@ -42,10 +42,10 @@ class Conflict(ApiError):
 
 
 class Invalid(ApiError):
-    """422: the object breaks its schema; trying again cannot help."""
+    """400 or 422: the object cannot be read, or breaks its schema; trying again cannot help."""
 
 
-_ERRORS: Final[Mapping[int, type[ApiError]]] = {404: NotFound, 409: Conflict, 422: Invalid}
+_ERRORS: Final[Mapping[int, type[ApiError]]] = {400: Invalid, 404: NotFound, 409: Conflict, 422: Invalid}
 
 
 class Kind(NamedTuple):
@@ -106,8 +106,8 @@ class Api:
             query["continue"] = more
 
     async def create(self, kind: Kind, manifest: Json, *, dry_run: bool = False) -> Json:
-        """Create an object; `dry_run` has the server only say what it thinks of it."""
-        query = {"fieldManager": FIELD_MANAGER, "dryRun": "All" if dry_run else ""}
+        """Create an object; `dry_run` has the server only say what it thinks of it, of unknown fields too."""
+        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All", "fieldValidation": "Strict"} if dry_run else {})
         return await self._ask("POST", _path(kind, manifest["metadata"]["namespace"]), query, manifest)
 
     async def apply(self, kind: Kind, manifest: Json) -> Json:

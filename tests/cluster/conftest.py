@@ -194,6 +194,7 @@ class Operator:
             await operate(api, self._settings, self._stop)
         finally:
             await api.close()
+            await asyncio.sleep(0.25)  # aiohttp closes what is encrypted a moment after its session
 
 
 @pytest.fixture

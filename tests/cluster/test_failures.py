@@ -1,0 +1,228 @@
+"""The rows of the design's failure table, one by one, on a real control plane: how pods end is written, the rest happens."""
+
+import pytest
+
+from tests.cluster.conftest import condition, until
+from tests.cluster.kube import JOBS, PODS, RUNS
+from tests.cluster.kubelet import DONE, Outcome, index, label, write
+
+EVICTED = Outcome(exit_code=137, disrupted=True)
+CRASHED = Outcome(exit_code=1, message='{"error": "the GPU fell over", "exitCode": 1}')
+
+
+def step(run, number, name):
+    rounds = {entry["round"]: entry for entry in run["status"]["rounds"]}
+    return next(record for record in rounds[number]["steps"] if record["name"] == name)
+
+
+def at(name, *outcomes, shard=0):
+    """Return a script: the pods of one index of step `name` end as `outcomes` say, one after the other; all else goes well."""
+
+    def script(pod, before):
+        mine = label(pod, "step") == name and index(pod) == shard
+        return outcomes[before] if mine and before < len(outcomes) else DONE
+
+    return script
+
+
+def never(name):
+    return at(name, *[None] * 9)
+
+
+def test_a_shard_that_is_evicted_is_replaced_within_the_attempt_and_costs_nothing(cluster):
+    cluster.operator()
+    kubelet = cluster.kubelet(at("sample", EVICTED, shard=1))
+    cluster.create(maxRounds=1, sampling={"shards": 2})
+    run = cluster.wait_for("Complete")
+    assert kubelet.ended.count("sample-r1-1") == 2
+    record = step(run, 1, "train")
+    assert (record["attempts"], record.get("failures", 0), record.get("disruptions", 0)) == (1, 0, 0)
+
+
+def test_one_evicted_node_of_two_ends_the_attempt_and_the_next_one_is_free(cluster):
+    cluster.operator()
+    cluster.kubelet(at("train", EVICTED, shard=1))
+    cluster.create(maxRounds=1, training={"nodes": 2})
+    record = step(cluster.wait_for("Complete"), 1, "train")
+    assert (record["attempts"], record["failures"], record["disruptions"]) == (2, 0, 1)
+
+
+def test_a_configuration_error_fails_the_run_at_once_with_the_steps_own_words(cluster):
+    cluster.operator()
+    words = "spec.model.uri: there is no model at models/base"
+    kubelet = cluster.kubelet(at("prepare", Outcome(64, message=f'{{"error": "{words}", "exitCode": 64}}')))
+    cluster.create()
+    failed = condition(cluster.wait_for("Failed"), "Failed")
+    assert failed["reason"] == "ConfigurationError"
+    assert words in failed["message"]
+    assert kubelet.ended == ["prepare-r0-0"]
+
+
+def test_a_crash_is_tried_again_up_to_max_attempts_then_the_run_fails_with_the_last_words(cluster):
+    cluster.operator()
+    cluster.kubelet(at("train", CRASHED))
+    cluster.create(maxRounds=1, failurePolicy={"maxAttempts": 1})
+    failed = condition(cluster.wait_for("Failed"), "Failed")
+    assert failed["reason"] == "AttemptsExhausted"
+    assert "the GPU fell over" in failed["message"]
+
+
+def test_a_shard_that_crashes_once_is_tried_again_within_the_attempt(cluster):
+    cluster.operator()
+    kubelet = cluster.kubelet(at("sample", CRASHED))
+    cluster.create(maxRounds=1, failurePolicy={"maxAttempts": 1})
+    cluster.wait_for("Complete", seconds=90)
+    assert kubelet.ended.count("sample-r1-0") == 2
+
+
+def test_out_of_memory_is_said_in_words_and_a_failed_run_goes_on_once_there_is_more(cluster):
+    cluster.operator()
+    kubelet = cluster.kubelet(at("train", Outcome(137, message="", reason="OOMKilled")))
+    cluster.create(maxRounds=1, failurePolicy={"maxAttempts": 1})
+    failed = condition(cluster.wait_for("Failed"), "Failed")
+    assert "out of memory (OOMKilled)" in failed["message"]
+    cluster.change(training={"worker": {"resources": {"limits": {"memory": "8Gi"}}}})
+    cluster.wait_for("Complete")
+    assert kubelet.ended.count("sample-r1-0") == 1
+    (job,) = [job for job in cluster.jobs() if label(job, "step") == "train" and label(job, "attempt") == "2"]
+    assert job["spec"]["template"]["spec"]["containers"][0]["resources"] == {"limits": {"memory": "8Gi"}}
+
+
+def test_a_step_without_a_summary_is_run_once_more_and_then_the_run_fails(cluster):
+    cluster.operator()
+    nothing = Outcome(0, message="")
+    kubelet = cluster.kubelet(at("prepare", nothing, nothing))
+    cluster.create()
+    assert condition(cluster.wait_for("Failed"), "Failed")["reason"] == "SummaryUnavailable"
+    assert kubelet.ended == ["prepare-r0-0", "prepare-r0-0"]
+
+
+def test_a_job_deleted_by_hand_is_started_again_as_a_new_attempt(cluster):
+    cluster.operator()
+    cluster.kubelet(at("prepare", None))
+    cluster.create(maxRounds=1)
+    cluster.wait_for("Running")
+    (job,) = cluster.jobs()
+    cluster.kube.delete(f"{JOBS.format(cluster.namespace)}/{job['metadata']['name']}", propagationPolicy="Foreground")
+    run = cluster.wait_for("Complete")
+    assert step(run, 0, "prepare")["attempts"] == 2
+
+
+def test_a_job_that_vanished_while_the_watch_was_broken_is_noticed_by_the_next_list(cluster, monkeypatch):
+    monkeypatch.setattr("tpt_operator.controller.Controller.gone", lambda *_: None)
+    cluster.operator(resync_seconds=1.0)
+    kubelet = cluster.kubelet(at("prepare", None))
+    cluster.create(maxRounds=1)
+    cluster.wait_for("Running")
+    (job,) = cluster.jobs()
+    cluster.kube.delete(f"{JOBS.format(cluster.namespace)}/{job['metadata']['name']}", propagationPolicy="Background")
+    cluster.wait_for("Complete")
+    assert kubelet.ended.count("prepare-r0-0") == 1
+
+
+def test_suspending_deletes_the_live_job_and_resuming_goes_on_in_the_same_step(cluster):
+    cluster.operator()
+    kubelet = cluster.kubelet(at("sample", None))
+    cluster.create(maxRounds=1)
+    cluster.wait(lambda run: run.get("status", {}).get("step") == "sample" and condition(run, "Running")["status"] == "True")
+    cluster.change(suspend=True)
+    run = cluster.wait_for("Suspended")
+    assert run["status"]["phase"] == "Suspended"
+    until(lambda: not [job for job in cluster.jobs() if label(job, "step") == "sample"])
+    assert condition(cluster.run(), "Running")["reason"] == "SuspendRequested"
+
+    cluster.change(suspend=False)
+    run = cluster.wait_for("Complete")
+    assert condition(run, "Suspended")["status"] == "False"
+    assert kubelet.ended.count("prepare-r0-0") == 1
+    said = cluster.said()
+    assert "the run is suspended" in said
+    assert "the run is no longer suspended" in said
+
+
+def test_a_lost_status_repeats_no_step_that_still_has_its_job(cluster):
+    cluster.operator()
+    kubelet = cluster.kubelet(at("prune", None))
+    cluster.create(maxRounds=1)
+    cluster.wait(lambda run: run.get("status", {}).get("step") == "prune" and condition(run, "Running")["status"] == "True")
+    cluster.kube.patch(f"{RUNS.format(cluster.namespace)}/example/status", {"status": None})
+    cluster.wait(lambda run: run.get("status", {}).get("step") == "prune")
+    (pod,) = [pod for pod in cluster.kube.items(PODS.format(cluster.namespace)) if label(pod, "step") == "prune"]
+    write(cluster.kube, pod, DONE)
+    cluster.wait_for("Complete")
+    assert len(kubelet.ended) == len(set(kubelet.ended))
+
+
+def test_what_the_scheduler_says_is_in_the_condition(cluster):
+    cluster.operator()
+    cluster.create()
+    job = cluster.wait_for_job("prepare")
+    (pod,) = until(lambda: cluster.kube.items(PODS.format(cluster.namespace)))
+    said = {"reason": "Unschedulable", "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."}
+    status = {"conditions": [{"type": "PodScheduled", "status": "False", **said}]}
+    cluster.kube.patch(f"{PODS.format(cluster.namespace)}/{pod['metadata']['name']}/status", {"status": status})
+    run = cluster.wait_for("ResourcesAvailable", "False")
+    assert "3 Insufficient nvidia.com/gpu" in condition(run, "ResourcesAvailable")["message"]
+    assert condition(run, "Running")["reason"] == "WaitingForResources"
+    assert job["metadata"]["name"] == step(run, 0, "prepare")["jobName"]
+
+
+def test_an_exceeded_quota_is_told_though_there_is_no_pod_to_ask(cluster):
+    quotas = f"/api/v1/namespaces/{cluster.namespace}/resourcequotas"
+    cluster.kube.post(quotas, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}})
+    until(lambda: cluster.kube.items(quotas)[0].get("status", {}).get("hard"))
+    cluster.operator()
+    cluster.create()
+    run = cluster.wait_for("ResourcesAvailable", "False")
+    assert "exceeded quota: none" in condition(run, "ResourcesAvailable")["message"]
+
+
+def test_a_deadline_for_waiting_fails_the_run(cluster):
+    cluster.operator()
+    cluster.create(failurePolicy={"pendingDeadlineSeconds": 1})
+    failed = condition(cluster.wait_for("Failed"), "Failed")
+    assert failed["reason"] == "PendingDeadlineExceeded"
+    until(lambda: not cluster.jobs())
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"worker": {"tolerations": [{"operator": "Sometimes"}]}}, "tolerations[0].operator"),
+        ({"training": {"worker": {"affinity": {"nodeAffinity": 5}}}}, "spec.training.worker"),
+        ({"worker": {"volumes": [{"name": "a", "emptydir": {}}]}}, 'unknown field "spec.template.spec.volumes'),
+        (
+            {"sampling": {"worker": {"resources": {"limits": {"nvidia.com/gpu": 2}}}}},
+            "spec.sampling.tensorParallelSize (1), found 2",
+        ),
+    ],
+    ids=["an unknown operator", "a number for an affinity", "a misspelled field", "GPUs nobody uses"],
+)
+def test_a_worker_that_cannot_be_is_refused_before_any_job_and_going_on_is_a_change_away(cluster, spec, words):
+    cluster.operator()
+    cluster.create(**spec)
+    failed = condition(cluster.wait_for("Failed"), "Failed")
+    assert failed["reason"] == "InvalidSpec"
+    assert words in failed["message"]
+    assert cluster.jobs() == []
+    ((section, _),) = spec.items()
+    cluster.change(**{section: None} if section == "worker" else {section: {"worker": None}})
+    cluster.wait_for_job("prepare")
+
+
+def test_an_object_store_for_artifacts_is_refused_in_words(cluster):
+    cluster.operator()
+    cluster.create(storage={"persistentVolumeClaim": None, "uri": "s3://bucket/prefix"})
+    failed = condition(cluster.wait_for("Failed"), "Failed")
+    assert (failed["reason"], "spec.storage.uri" in failed["message"]) == ("InvalidSpec", True)
+
+
+def test_raising_max_rounds_after_completion_goes_on(cluster):
+    cluster.operator()
+    kubelet = cluster.kubelet()
+    cluster.create(maxRounds=1)
+    cluster.wait_for("Complete")
+    cluster.change(maxRounds=2)
+    cluster.wait(lambda run: run["status"]["round"] == "2/2" and condition(run, "Complete")["status"] == "True")
+    assert kubelet.ended.count("train-r1-0") == 1
+    assert kubelet.ended.count("train-r2-0") == 1
