@@ -13,9 +13,10 @@ from typing import Any
 from tests.steps.sampling import FakeEngine, LightTokenizer
 from tpt_runtime.core.configs import SampleConfig
 from tpt_runtime.core.status import SampleSummary
-from tpt_runtime.sample import part
+from tpt_runtime.sample.chunks import ChunkFolder
 from tpt_runtime.sample.feeding import Pace
 from tpt_runtime.sample.modelfolder import ModelFolder
+from tpt_runtime.sample.part import Part
 from tpt_runtime.sample.step import sample
 from tpt_runtime.step.context import Context
 from tpt_runtime.step.program import run_step
@@ -59,15 +60,15 @@ def work(config: SampleConfig, context: Context) -> SampleSummary:
         case "engine start KILL":
             engine.open = at_call(1, engine.open)  # type: ignore[method-assign]
         case "before the first chunk KILL":
-            part.ChunkFolder.write = at_call(1, part.ChunkFolder.write)  # type: ignore[method-assign]
+            ChunkFolder.write = at_call(1, ChunkFolder.write)  # type: ignore[method-assign]
         case "inside the third chunk KILL":
             Path.replace = at_call(3, Path.replace)  # type: ignore[method-assign]
         case "after the third chunk KILL":
-            part.ChunkFolder.write = at_call(4, part.ChunkFolder.write)  # type: ignore[method-assign]
+            ChunkFolder.write = at_call(4, ChunkFolder.write)  # type: ignore[method-assign]
         case "before the first manifest KILL":
-            part.write_manifest = at_call(1, part.write_manifest)
+            Part.finish = at_call(1, Part.finish)  # type: ignore[method-assign]
         case "between the manifests KILL":
-            part.write_manifest = at_call(2, part.write_manifest)
+            Part.finish = at_call(2, Part.finish)  # type: ignore[method-assign]
         case "engine start TERM":
             opened = engine.open
             engine.open = lambda kind, settings: (stop(), opened(kind, settings))[1]  # type: ignore[method-assign,func-returns-value]
@@ -77,5 +78,5 @@ def work(config: SampleConfig, context: Context) -> SampleSummary:
 
 
 if __name__ == "__main__":
-    ModelFolder.load_tokenizer = lambda model: LightTokenizer(model.path)  # type: ignore[method-assign]
+    ModelFolder.load_tokenizer = lambda model: LightTokenizer(model.path)  # type: ignore[method-assign,assignment]
     sys.exit(run_step(SampleConfig, work))

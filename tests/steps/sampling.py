@@ -107,7 +107,7 @@ class LightTokenizer:
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.eos_token_id = END
+        self.eos_token_id: int | None = END
         self.added_tokens_decoder = self._tokenizer.get_added_tokens_decoder()
 
     def decode(self, token_ids: Any, **options: Any) -> str:

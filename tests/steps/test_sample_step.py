@@ -127,7 +127,8 @@ def test_a_request_carries_the_parts_settings_and_every_token_that_ends_a_sample
     run(config(root, part("train", "train", top_k=9, top_p=0.5, stop=["\n", "<s>"], max_tokens=7)), engine)
     drawing = engine.requests[0].drawing
     assert (drawing.samples, drawing.temperature, drawing.top_k, drawing.top_p, drawing.max_tokens) == (3, 0.9, 9, 0.5, 7)
-    assert (drawing.stop, drawing.stop_ids) == (("\n", "<s>"), {BEGIN, END, TURN})
+    assert drawing.stop == ("\n", "<s>")
+    assert drawing.stop_ids == {BEGIN, END, TURN}
 
 
 def test_the_engine_makes_room_for_the_longest_prompt_and_no_more(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -9,8 +10,11 @@ MEMORY = Path("/proc/meminfo")
 PROCESSOR = Path("/proc/cpuinfo")
 
 
-def usable_cores(cgroup: Path = CGROUP) -> int:
-    """Return how many cores this process may keep busy: those it may run on, less if its container's quota is smaller."""
+def usable_cores(environment: Mapping[str, str] = os.environ, cgroup: Path = CGROUP) -> int:
+    """Return how many cores to keep busy: OMP_NUM_THREADS if that is set, else those that the container's quota allows."""
+    wanted = environment.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted):
+        return int(wanted)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota, _, period = _words(cgroup / "cpu.max").partition(" ")
     if quota.isdigit() and period.isdigit():
