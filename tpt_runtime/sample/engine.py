@@ -100,7 +100,7 @@ def open_engine(kind: SamplingEngine, settings: EngineSettings) -> Engine:
     if kind is SamplingEngine.VLLM:
         from tpt_runtime.sample.vllm_engine import VllmEngine
 
-        return VllmEngine(settings)
+        return VllmEngine.start(settings)
     from tpt_runtime.sample.transformers_engine import TransformersEngine
 
     return TransformersEngine(settings)

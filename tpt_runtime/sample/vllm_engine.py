@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Self
 
 from tpt_runtime.core.errors import ConfigurationError, StepFailed
 from tpt_runtime.sample.engine import EngineSettings, Generated, Request, Result
@@ -27,36 +27,36 @@ CPU_BLOCK = 128
 class VllmEngine:
     """vLLM with one model loaded."""
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, engine: Any, context: int) -> None:
+        """Feed `engine`, a started `vllm.LLMEngine`; a sequence has at most `context` tokens."""
+        self._engine = engine
+        self._context = context
+
+    @classmethod
+    def start(cls, settings: EngineSettings) -> Self:
         """Import vLLM and load the model.
 
         Raises:
             ConfigurationError: vLLM cannot be imported, or cannot run this model.
+            StepFailed: the memory is too small.
         """
-        self._context = settings.context
-        cpu = _built_for_cpu()
-        _set_environment(cpu=cpu)
+        arguments = engine_arguments(settings)
         vllm = _import_vllm()
         _log_to(settings)
-        arguments = _arguments(settings) | (_cpu_arguments(settings) if cpu else {})
         usage = vllm.usage.usage_lib.UsageContext.LLM_CLASS
         try:
             config = vllm.EngineArgs(**arguments).create_engine_config(usage)
         except ValueError as error:
             raise ConfigurationError(f"vLLM cannot run {settings.model}: {error}") from error
-        self._room = QUEUE * int(config.scheduler_config.max_num_seqs)
-        self._engine = vllm.LLMEngine.from_vllm_config(config, usage, disable_log_stats=True)
-        self._params = vllm.SamplingParams
-        self._final_only = vllm.sampling_params.RequestOutputKind.FINAL_ONLY
-        self._input = vllm.inputs.engine.tokens_input
+        return cls(vllm.LLMEngine.from_vllm_config(config, usage, disable_log_stats=True), settings.context)
 
     def generate(self, requests: Iterator[Request]) -> Iterator[list[Result]]:
         """Feed vLLM; see `Engine.generate`."""
         inside: set[str] = set()
-        sequences = 0
+        sequences, room = 0, QUEUE * int(self._engine.vllm_config.scheduler_config.max_num_seqs)
         try:
             while True:
-                while sequences < self._room and (request := next(requests, None)) is not None:
+                while sequences < room and (request := next(requests, None)) is not None:
                     self._add(request)
                     inside.add(request.key)
                     sequences += request.drawing.samples
@@ -75,22 +75,31 @@ class VllmEngine:
         self._engine.engine_core.shutdown()
 
     def _add(self, request: Request) -> None:
-        drawing = request.drawing
-        params = self._params(
-            n=drawing.samples,
-            temperature=drawing.temperature,
-            top_p=drawing.top_p,
-            top_k=drawing.top_k or 0,
-            seed=request.seed,
-            stop=list(drawing.stop),
-            stop_token_ids=sorted(drawing.stop_ids),
-            max_tokens=request.room(self._context),
-            logprobs=0,  # of the sampled token alone
-            flat_logprobs=True,
-            detokenize=bool(drawing.stop),  # text is needed inside vLLM to see stop texts only
-            output_kind=self._final_only,
-        )
-        self._engine.add_request(request.key, self._input(list(request.prompt_ids)), params)
+        from vllm.inputs.engine import tokens_input
+
+        self._engine.add_request(request.key, tokens_input(list(request.prompt_ids)), sampling_params(request, self._context))
+
+
+def sampling_params(request: Request, context: int) -> Any:
+    """Return vLLM's parameters of a request, where a sequence has at most `context` tokens."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    drawing = request.drawing
+    return SamplingParams(
+        n=drawing.samples,
+        temperature=drawing.temperature,
+        top_p=drawing.top_p,
+        top_k=drawing.top_k or 0,
+        seed=request.seed,
+        stop=list(drawing.stop),
+        stop_token_ids=sorted(drawing.stop_ids),
+        max_tokens=request.room(context),
+        logprobs=0,  # of the sampled token alone
+        flat_logprobs=True,
+        detokenize=bool(drawing.stop),  # text is needed inside vLLM to see stop texts only
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
 
 
 def _result(output: Any) -> Result:
@@ -103,8 +112,16 @@ def _generated(key: str, output: Any) -> Generated:
     return Generated(list(output.token_ids), output.finish_reason, float(output.cumulative_logprob))
 
 
-def _arguments(settings: EngineSettings) -> dict[str, Any]:
-    return {
+def engine_arguments(settings: EngineSettings) -> dict[str, Any]:
+    """Return what vLLM is started with here, after saying what it reads from the environment.
+
+    Raises:
+        ConfigurationError: the model's config.json does not say what is needed.
+        StepFailed: the memory is too small.
+    """
+    cpu = _built_for_cpu()
+    _set_environment(cpu=cpu)
+    arguments = {
         "model": str(settings.model),
         "max_model_len": settings.context,
         "tensor_parallel_size": settings.tensor_parallel_size,
@@ -113,6 +130,7 @@ def _arguments(settings: EngineSettings) -> dict[str, Any]:
         "use_tqdm_on_load": False,
         "disable_log_stats": True,
     }
+    return arguments | (_cpu_arguments(settings) if cpu else {})
 
 
 def _cpu_arguments(settings: EngineSettings) -> dict[str, Any]:
@@ -198,7 +216,6 @@ def _set_environment(*, cpu: bool) -> None:
 def _import_vllm() -> Any:
     try:
         import vllm
-        import vllm.inputs.engine
         import vllm.usage.usage_lib
     except (ImportError, OSError) as error:
         raise ConfigurationError(
