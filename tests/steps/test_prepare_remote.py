@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.steps.conftest import WEIGHTS, problems, write_model
+from tests.step.conftest import Program
+from tests.steps.conftest import WEIGHTS, problems, write_jsonl, write_model
 from tests.steps.hub_double import COMMIT, Hub
+from tpt_runtime.artifacts import objects
 from tpt_runtime.core.commands import Commands
+from tpt_runtime.core.errors import ConfigurationError
 
 CommandsOf = Callable[..., Commands]
 TOKEN = "hf_a-token-that-nobody-may-see"
@@ -37,9 +41,9 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     server.server_close()
 
 
-def prepare(commands: Commands, folder: Path, **environment: str) -> tuple[int, str, dict[str, Any]]:
+def prepare(commands: Commands, folder: Path, attempt: int = 1, **environment: str) -> tuple[int, str, dict[str, Any]]:
     """Run the step as a program and return its exit code, everything it said, and its summary or error."""
-    config = json.dumps(commands.prepare(1).wire())
+    config = json.dumps(commands.prepare(attempt).wire())
     termination = folder / "termination"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "AWS_"))}
     own = {"TPT_TERMINATION_LOG": str(termination), "TPT_LOG": "json", "HF_HOME": str(folder / "cache")}
@@ -115,6 +119,58 @@ def test_a_bad_token_fails_for_good(hub: Hub, commands: CommandsOf, tmp_path: Pa
     assert TOKEN not in said + error["error"]
 
 
+def test_a_gated_data_set_names_its_licence_page_too(hub: Hub, commands: CommandsOf, tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    hub.gated.add("datasets/org/data")
+    built = commands(dataset={"train": {"uri": "hf://org/data"}, "prompt": {"mode": "Completion"}})
+    code, said, error = prepare(built, tmp_path, HF_ENDPOINT=hub.url)
+    assert code == 64, said
+    assert f"spec.dataset.train.uri: hf://org/data: gated; accept its licence at {hub.url}/datasets/org/data" in error["error"]
+
+
+@pytest.mark.parametrize("change", [{"split": "nothing"}, {"config": "nothing"}])
+def test_what_a_data_set_does_not_have_fails_for_good(
+    change: dict[str, str], hub: Hub, commands: CommandsOf, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "model")
+    built = commands(dataset={"train": {"uri": "hf://org/data"} | change, "prompt": {"mode": "Completion"}})
+    code, said, error = prepare(built, tmp_path, HF_ENDPOINT=hub.url)
+    assert code == 64, said
+    assert "spec.dataset.train.uri: hf://org/data: config " in error["error"]
+    assert "nothing" in error["error"]
+
+
+def with_local_data(commands: CommandsOf, folder: Path, model: str) -> Commands:
+    write_jsonl(folder / "train.jsonl", problems(20))
+    return commands(model={"uri": model})
+
+
+def fetched(hub: Hub) -> list[str]:
+    return [request for request in hub.requests if request.startswith("GET") and request.endswith("model.safetensors")]
+
+
+def test_a_download_outlives_the_attempt_that_made_it(hub: Hub, commands: CommandsOf, tmp_path: Path) -> None:
+    built = with_local_data(commands, tmp_path, "hf://org/model")
+    environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"}
+    first = Program(json.dumps(built.prepare(1).wire()), tmp_path, [sys.executable, "-m", "tpt_runtime.prepare"], **environment)
+    first.until("phase", phase="load tokenizer")
+    first.process.kill()
+    first.process.communicate()
+    assert first.process.returncode == -signal.SIGKILL
+    config = built.prepare(2)
+    folder = Path(config.root) / config.path
+    assert not folder.exists()
+    assert len(fetched(hub)) == 1
+    downloads = folder.with_name(f"{folder.name}.downloads")
+    (downloads / "model-of-another-commit").mkdir()
+    (downloads / "model-of-another-commit" / "model-2.safetensors").write_bytes(WEIGHTS)
+    code, said, _ = prepare(built, tmp_path, attempt=2, HF_ENDPOINT=hub.url)
+    assert code == 0, said
+    assert len(fetched(hub)) == 1, "it is there already"
+    assert [path.name for path in (folder / "model").glob("*.safetensors")] == ["model.safetensors"]
+    assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name], "nothing of either attempt is left over"
+
+
 def test_a_hub_that_cannot_be_reached_is_worth_another_attempt(commands: CommandsOf, tmp_path: Path) -> None:
     code, said, error = prepare(remote(commands), tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
     assert code == 1, said
@@ -136,6 +192,10 @@ def s3(tmp_path: Path) -> Iterator[tuple[str, Any]]:
     server.stop()
 
 
+def credentials(url: str) -> Any:
+    return {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": url}
+
+
 def test_object_store_sources_are_copied(s3: tuple[str, Any], commands: CommandsOf, tmp_path: Path) -> None:
     url, client = s3
     for name, data in files_below(write_model(tmp_path / "elsewhere")).items():
@@ -145,18 +205,48 @@ def test_object_store_sources_are_copied(s3: tuple[str, Any], commands: Commands
         model={"uri": "s3://things/models/tiny"},
         dataset={"train": {"uri": "s3://things/data/train.jsonl"}, "prompt": {"mode": "Completion"}},
     )
-    keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": url}
-    code, said, summary = prepare(built, tmp_path, **keys)
+    code, said, summary = prepare(built, tmp_path, **credentials(url))
     assert code == 0, said
     config = built.prepare(1)
     assert (Path(config.root) / config.path / "model" / "model.safetensors").read_bytes() == WEIGHTS
     assert summary["resolved"]["counts"] == {"train": 19, "validation": 1}
 
 
+def test_an_object_is_copied_again_only_if_it_changed(
+    s3: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, client = s3
+    for name, value in credentials(url).items():
+        monkeypatch.setenv(name, value)
+    for name in ("", "a", "b", "below/c"):  # the first is what some tools make to show an empty folder
+        client.put_object(Bucket="things", Key=f"copies/tiny/{name}", Body=name.encode())
+    client.put_object(Bucket="things", Key="copies/tiny-other/a", Body=b"not asked for")
+    copies: list[str] = []
+    fetch = objects._fetch
+
+    def spy(store: Any, key: str, target: Path) -> None:
+        copies.append(key)
+        fetch(store, key, target)
+
+    monkeypatch.setattr(objects, "_fetch", spy)
+    uri, folder = objects.ObjectUri.parse("spec.model.uri", "s3://things/copies/tiny/"), tmp_path / "model"
+    assert objects.download_prefix(uri, folder) == 3
+    assert files_below(folder) == {"a": b"a", "b": b"b", "below/c": b"below/c"}
+    copies.clear()
+    (folder / "b").write_bytes(b"")  # as if it were another's
+    (folder / ".c.partial").write_bytes(b"half")
+    client.put_object(Bucket="things", Key="copies/tiny/d", Body=b"d")
+    client.delete_object(Bucket="things", Key="copies/tiny/a")
+    assert objects.download_prefix(uri, folder) == 3
+    assert sorted(copies) == ["copies/tiny/b", "copies/tiny/d"]
+    assert files_below(folder) == {"b": b"b", "below/c": b"below/c", "d": b"d"}
+    with pytest.raises(ConfigurationError, match=r"spec\.model\.uri: s3://things/models/none: no objects below this prefix"):
+        objects.download_prefix(objects.ObjectUri.parse("spec.model.uri", "s3://things/models/none"), folder)
+
+
 def test_a_missing_object_fails_for_good(s3: tuple[str, Any], commands: CommandsOf, tmp_path: Path) -> None:
     write_model(tmp_path / "model")
     built = commands(dataset={"train": {"uri": "s3://things/none.jsonl"}, "prompt": {"mode": "Completion"}})
-    keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": s3[0]}
-    code, said, error = prepare(built, tmp_path, **keys)
+    code, said, error = prepare(built, tmp_path, **credentials(s3[0]))
     assert code == 64, said
     assert "spec.dataset.train.uri: s3://things/none.jsonl: no such object or bucket" in error["error"]

@@ -99,11 +99,12 @@ def dataset_rows(repository: Repository, commit: str, config: str | None, split:
         try:
             table = datasets.load_dataset(repository.name, config, split=split, revision=commit)
         except (ValueError, FileNotFoundError, datasets.exceptions.DatasetGenerationError) as error:
-            if isinstance(error.__cause__, HfHubHTTPError):  # gated, say: the hub's own words are the better ones
-                raise error.__cause__ from error
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno:  # the disk, not the data
-                raise error.__cause__ from error
-            reason = error.__cause__ or error
+            if "gated" in str(error):  # the library hides the hub's answer
+                raise _gated(repository) from error
+            cause = error.__cause__
+            if isinstance(cause, HfHubHTTPError) or (isinstance(cause, OSError) and cause.errno):
+                raise cause from error  # a refusal, or a full disk, and not this configuration
+            reason = cause or error
             raise ConfigurationError(f"{repository.shown}: config {config or 'default'!r}, split {split!r}: {reason}") from error
     yield from table
 
@@ -116,10 +117,7 @@ def _in_words(repository: Repository) -> Iterator[None]:
     try:
         yield
     except errors.GatedRepoError as error:
-        page = f"{_endpoint()}/{'datasets/' if repository.kind == 'dataset' else ''}{repository.name}"
-        raise ConfigurationError(
-            f"{repository.shown}: gated; accept its licence at {page} and give a token of that account {_token_place(repository)}"
-        ) from error
+        raise _gated(repository) from error
     except errors.RevisionNotFoundError as error:
         raise ConfigurationError(
             f"{repository.field}.revision: hf://{repository.name} has no revision {repository.revision!r}"
@@ -134,6 +132,13 @@ def _in_words(repository: Repository) -> Iterator[None]:
     except (errors.LocalEntryNotFoundError, errors.HTTPError, ConnectionError) as error:
         offline = "; HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise StepFailed(f"{repository.shown}: {_endpoint()} cannot be reached ({type(error).__name__}){offline}") from error
+
+
+def _gated(repository: Repository) -> ConfigurationError:
+    page = f"{_endpoint()}/{'datasets/' if repository.kind == 'dataset' else ''}{repository.name}"
+    return ConfigurationError(
+        f"{repository.shown}: gated; accept its licence at {page} and give a token of that account {_token_place(repository)}"
+    )
 
 
 def _refusal(repository: Repository, error: Exception) -> Exception:

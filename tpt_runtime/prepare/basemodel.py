@@ -55,7 +55,7 @@ def _check_index(index: Path, shown: str) -> None:
         return
     try:
         files = set(json.loads(index.read_bytes())["weight_map"].values())
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"{shown}: {index} is no weight index: {error}") from error
     missing = sorted(name for name in files if not (index.parent / name).is_file())
     if missing:
@@ -128,11 +128,8 @@ class BaseModel:
     def of(cls, folder: Path, *, downloaded: bool) -> "BaseModel":
         """Read and hash every file."""
         found = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-        return cls(
-            folder,
-            file_entries({name.as_posix(): path for name, path in found.items() if ".cache" not in name.parts}),
-            downloaded,
-        )
+        shown = {name.as_posix(): path for name, path in found.items() if not any(part.startswith(".") for part in name.parts)}
+        return cls(folder, file_entries(shown), downloaded)
 
     def place(self, target: Path) -> None:
         """Let `target` be the model: moved there if it was downloaded, else a link to where it lies."""
