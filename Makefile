@@ -47,4 +47,4 @@ generate: ## Write what is generated from the models: crds/
 
 soak: ## Run the planner's simulation with 100,000 examples
 	@$(PYTHON) -m tpt_runtime.setup
-	TPT_SOAK=1 $(BIN)/pytest tests/core -k simulation
+	TPT_SOAK=1 $(BIN)/pytest -n $(WORKERS) tests/core/test_simulation.py

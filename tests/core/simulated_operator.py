@@ -34,6 +34,8 @@ class Operator:
         self._world = world
         self._history: list[tuple[Run, int, Observed]] = []
         self.plans = 0
+        self.settled = -1
+        """The run's version at the latest plan that was made from what is and carried out whole."""
         self.planned_from: Mapping[str, Any] = {}
         """The status that the latest plan was made from."""
 
@@ -58,6 +60,7 @@ class Operator:
             self._carry_out(action, version, fresh=view is View.NOW)
             calls += 1
         if view is View.NOW:
+            self.settled = self._world.version
             rules.check_jobs(self._world)
             if calls:
                 rules.check_second_plan(self._world)

@@ -403,6 +403,18 @@ def test_finished_jobs_that_are_still_there_are_taken_in_without_running_again()
     assert stage.metric(0, "validation/pass@1").value == 0.2
 
 
+def test_a_finished_job_whose_turn_has_not_come_is_not_released():
+    stage = Stage().until(StepName.TRAIN, 1).succeeds()
+    train = stage.job.name
+    for name in [name for name in stage.jobs if name != train]:
+        stage.gone(name)
+    lose_status(stage)
+    assert releases(stage.plan()) == []
+    stage.succeeds().until(StepName.SAMPLE, 2)
+    assert stage.jobs[train].released
+    assert stage.record(StepName.TRAIN, 1).attempts == 1
+
+
 def test_a_live_job_whose_turn_has_not_come_is_left_alone_and_taken_over_then():
     stage = Stage().until(StepName.TRAIN, 1).runs()
     train = stage.job.name
