@@ -33,7 +33,7 @@ class Recipe:
     """How the base model is made."""
 
     rows: int = 8000
-    steps: int = 850
+    steps: int = 1200
     batch_size: int = 16
     learning_rate: float = 3e-3
     """At the first step; it falls linearly to zero."""
