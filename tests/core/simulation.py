@@ -99,6 +99,9 @@ class World:
             case 57 | 58 | 59 | 60 | 61:
                 stop_after = self.tape.take(4)
                 self.happened["operator stopped"] += 1
+        self._go_on(view, stop_after)
+
+    def _go_on(self, view: View, stop_after: int | None) -> None:
         self.now += timedelta(seconds=PAUSES[self.tape.take(len(PAUSES))])
         self._advance_jobs()
         # A run that is over and has not changed since is not looked at again: that would take half of the time.
