@@ -41,7 +41,7 @@ class TestLines:
         assert len(self.shown) == 1
         self.now += 0.1
         self.lines.show("a", view(completed=4))
-        assert self.shown[1] == "round 1 sample: generate 4/10 (tokens per second 1235)"
+        assert self.shown[1] == "round 1 sample: generate 4/10 (tokens per second 1,235)"
 
     def test_processes_do_not_silence_one_another(self) -> None:
         self.lines.show("a", view())
@@ -72,6 +72,13 @@ class TestBars:
         bars.show("a", view(completed=3))
         bars.close()
         assert "3/10" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.31257, "0.3126"), (1e-6, "1e-06"), (12, "12"), (15770.4, "15,770"), (-2048.0, "-2,048")]
+)
+def test_figures_are_short(value: float, shown: str) -> None:
+    assert View("x", "y", None, (("loss", value),)).words == f"loss {shown}"
 
 
 def test_only_a_terminal_gets_bars() -> None:

@@ -29,8 +29,12 @@ class View:
 
     @property
     def words(self) -> str:
-        """The figures, such as `loss 0.31`; rates are rounded."""
-        return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.figures)
+        """The figures, such as `loss 0.3125, tokens 15,770`."""
+        return ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in self.figures)
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 class Screen(Protocol):
