@@ -101,14 +101,14 @@ def _training(spec: Spec, known: Known) -> Iterator[tuple[str, str]]:
     if training.method == Method.LORA:
         yield "weights", f"4 bytes x {_billions(shape)} parameters; the adapter's states are small beside them"
     else:
-        yield "weights, Adam", f"16 bytes x {_billions(shape)} parameters = {16 * shape.parameters / GB:,.1f} GB in all"
-    yield "a process", f"{needed.device / GB:,.1f} GB on its GPU{_division(training, processes)}"
+        yield "weights, Adam", f"16 bytes x {_billions(shape)} parameters = {_gigabytes(16 * shape.parameters)} in all"
+    yield "a process", f"{_gigabytes(needed.device)} on its GPU{_division(training, processes)}"
     if needed.host:
-        host = needed.host * training.processes_per_node / GB
-        yield "a machine", f"{host:,.1f} GB of its own memory for the offloaded optimizer"
+        host = needed.host * training.processes_per_node
+        yield "a machine", f"{_gigabytes(host)} of its own memory for the offloaded optimizer"
     if needed.activations is not None:
         rows = f"{training.micro_batch_size} x {training.max_length:,} tokens, recomputed in the backward pass"
-        yield "activations", f"about {needed.activations / GB:,.1f} GB a process ({rows})"
+        yield "activations", f"about {_gigabytes(needed.activations)} a process ({rows})"
     if known.gpu_bytes is not None:
         yield "fits", _fits(shape, training, known.gpu_bytes)
 
@@ -142,7 +142,7 @@ def _sampling(spec: Spec, known: Known) -> Iterator[tuple[str, str]]:
     needed = budget.sampling_memory(shape, size)
     yield (
         "weights",
-        f"2 bytes x {_billions(shape)} parameters / {_count(size, 'GPU')} = {needed.weights / GB:,.1f} GB a GPU (BF16)",
+        f"2 bytes x {_billions(shape)} parameters / {_count(size, 'GPU')} = {_gigabytes(needed.weights)} a GPU (BF16)",
     )
     if needed.cache_per_token is not None:
         yield "cache", f"{needed.cache_per_token / 1e3:,.0f} kB for each token of each sequence in progress"
