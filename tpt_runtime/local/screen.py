@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 QUIET_SECONDS = 15.0
 """How often a process without a terminal says how far it is."""
+REFRESHES = 4.0
+"""How often bars are drawn in a second: the cores belong to the steps."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,9 @@ class BarScreen:
             TextColumn("[dim]{task.fields[words]}"),
             TimeElapsedColumn(),
         )
-        self._bars = Bars(*columns, console=Console(file=stream, force_terminal=True), transient=True)
+        self._bars = Bars(
+            *columns, console=Console(file=stream, force_terminal=True), transient=True, refresh_per_second=REFRESHES
+        )
         self._tasks: dict[str, TaskID] = {}
         self._bars.start()
 
