@@ -160,7 +160,7 @@ class _Planning:
         if self._rounds.done(key):
             return f"{key} is done"
         if job.attempt <= record.ended:
-            return record.last_failure or f"attempt {job.attempt} has ended"
+            return f"attempt {job.attempt} is over"
         if key != self._key and job.attempt <= record.attempts:
             return f"the run goes on with {self._key}"
         return None
