@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+import os
+import socket
 
 import click
 
 from tpt_operator.api import connect
+from tpt_operator.lease import Lease
 from tpt_operator.running import operate
 from tpt_operator.settings import Images, Settings
 
@@ -16,6 +19,9 @@ from tpt_operator.settings import Images, Settings
 @click.option("--trainer-image", required=True, help="Image of the train step.")
 @click.option("--image-pull-policy", type=click.Choice(["Always", "IfNotPresent", "Never"]), help="Of all of them.")
 @click.option("--namespace", help="Watch this namespace only. Default: all of them.")
+@click.option("--lease-namespace", help="Where operators hold their Lease in turn. Default: no Lease, this one is active.")
+@click.option("--lease-seconds", default=15, show_default=True, help="A holder that does not renew it for so long has lost it.")
+@click.option("--port", default=8080, show_default=True, help="Serves /healthz, /readyz and /metrics.")
 @click.option("--resync-seconds", default=180.0, show_default=True, help="How often everything is listed anew.")
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING"]), default="INFO", show_default=True)
 def main(  # noqa: PLR0913 - one parameter for each flag
@@ -25,13 +31,19 @@ def main(  # noqa: PLR0913 - one parameter for each flag
     trainer_image: str,
     image_pull_policy: str | None,
     namespace: str | None,
+    lease_namespace: str | None,
+    lease_seconds: int,
+    port: int,
     resync_seconds: float,
     log_level: str,
 ) -> None:
     """Carry out SelfImprovementRuns."""
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     images = Images(sampler_image, pruner_image, trainer_image, image_pull_policy)
-    asyncio.run(_operate(Settings(images=images, namespace=namespace, resync_seconds=resync_seconds)))
+    identity = f"{socket.gethostname()}-{os.getpid()}"  # of two processes on one host, too
+    lease = Lease(lease_namespace, identity, duration_seconds=lease_seconds) if lease_namespace else None
+    settings = Settings(images=images, namespace=namespace, lease=lease, port=port, resync_seconds=resync_seconds)
+    asyncio.run(_operate(settings))
 
 
 async def _operate(settings: Settings) -> None:

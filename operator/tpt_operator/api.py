@@ -5,7 +5,7 @@ It decides nothing and keeps nothing. What the server answers is told apart only
 
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -60,6 +60,7 @@ JOBS: Final = Kind("/apis/batch/v1", "jobs")
 PODS: Final = Kind("/api/v1", "pods")
 EVENTS: Final = Kind("/api/v1", "events")
 SERVICES: Final = Kind("/api/v1", "services")
+LEASES: Final = Kind("/apis/coordination.k8s.io/v1", "leases")
 POLICIES: Final = Kind("/apis/networking.k8s.io/v1", "networkpolicies")
 
 
@@ -84,6 +85,8 @@ class Api:
         """Talk as `configuration` says; no request takes longer than `request_timeout` seconds."""
         self.configuration = configuration
         self._client = client.ApiClient(configuration)
+        self.on_answer: Callable[[str, int], None] | None = None
+        """Told of every request: its verb, and the status (0: no answer)."""
         self._timeout = aiohttp.ClientTimeout(total=request_timeout)
 
     async def close(self) -> None:
@@ -121,6 +124,12 @@ class Api:
         query = {"fieldManager": FIELD_MANAGER}
         return await self._ask("PATCH", _path(kind, namespace, name), query, patch, MERGE)
 
+    async def replace(self, kind: Kind, item: Json) -> Json:
+        """Write an object; a `Conflict` if it has changed since `item` was read."""
+        metadata = item["metadata"]
+        path = _path(kind, metadata["namespace"], metadata["name"])
+        return await self._ask("PUT", path, {"fieldManager": FIELD_MANAGER}, item)
+
     async def replace_status(self, run: Json) -> Json:
         """Write the status of a run; a `Conflict` if the run has changed since `run` was read."""
         metadata = run["metadata"]
@@ -143,17 +152,23 @@ class Api:
         given = urlencode({name: value for name, value in (query or {}).items() if value})
         what = f"{method} {path}"
         headers = {"Accept": "application/json", "Content-Type": kind, "User-Agent": FIELD_MANAGER}
+        answered = 0
         try:
             await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
             url = f"{self.configuration.host}{path}{'?' if given else ''}{given}"
             response = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
+            answered = response.status
             text = await response.read()
         except ApiException as error:
-            raise _refused(what, error.status or 0, error.body, error.headers) from error
+            answered = error.status or 0
+            raise _refused(what, answered, error.body, error.headers) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(what, 0, f"{type(error).__name__}: {error}") from error
-        if not 200 <= response.status < 300:
-            raise _refused(what, response.status, text, response.headers)
+        finally:
+            if self.on_answer is not None:
+                self.on_answer(method, answered)
+        if not 200 <= answered < 300:
+            raise _refused(what, answered, text, response.headers)
         data: Json = json.loads(text)
         return data
 

@@ -5,6 +5,7 @@ It is told by watches what changes (`seen`, `gone`), and does not depend on them
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from tpt_operator import labels
 from tpt_operator.api import JOBS, PODS, RUNS, Api, ApiError, Kind
 from tpt_operator.apply import Stale
 from tpt_operator.cache import Cache, RunKey, RunView, Shelf, run_of, run_view
+from tpt_operator.metrics import Measures
 from tpt_operator.queue import WorkQueue
 from tpt_operator.reconcile import Reconciler
 from tpt_operator.settings import Settings
@@ -32,9 +34,15 @@ def utc_now() -> datetime:
 class Controller:
     """The operator without its watches."""
 
-    def __init__(self, api: Api, settings: Settings, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, api: Api, settings: Settings, measures: Measures, now: Callable[[], datetime] = utc_now) -> None:
         """Work as `settings` say; nothing happens before `run`."""
-        self._api, self._settings = api, settings
+        self._api, self._settings, self._measures = api, settings, measures
+        self.resync_seconds = settings.resync_seconds
+        self.begun = False
+        """Whether `run` was called."""
+        self.listed: float | None = None
+        """When everything was last listed, on the monotonic clock."""
+        self._looking: dict[RunKey, float] = {}
         self.cache = Cache()
         self.queue: WorkQueue[RunKey] = WorkQueue(settings.first_retry_seconds, settings.longest_retry_seconds)
         self._reconciler = Reconciler(api, self.cache, settings, now)
@@ -43,6 +51,7 @@ class Controller:
 
     async def run(self) -> None:
         """Fill the caches, then work until cancelled."""
+        self.begun = True
         await self._prime()
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.workers):
@@ -76,6 +85,11 @@ class Controller:
                 items += [view for view in map(VIEWS[kind], page["items"]) if view is not None]
             for view in self._shelf(kind).replace(items, at):
                 self._let_go(view)
+        self.listed = time.monotonic()
+
+    def looking_since(self) -> float | None:
+        """Return since when the slowest look at a run takes, on the monotonic clock; None if nothing is looked at."""
+        return min(self._looking.values(), default=None)
 
     def _let_go(self, view: Any) -> None:
         """Have the run of something that has changed looked at; if it is itself gone, forget it."""
@@ -110,18 +124,24 @@ class Controller:
     async def _work(self) -> None:
         while True:
             key = await self.queue.get()
+            self._looking[key] = time.monotonic()
             try:
-                delay = await self._reconciler.reconcile(key)
+                with self._measures.reconciles.time():
+                    delay = await self._reconciler.reconcile(key)
             except Stale as stale:
                 LOGGER.debug("%s/%s: %s", *key, stale)
                 self.queue.failed(key)
             except ApiError as error:
+                self._measures.errors.inc()
                 seconds = self.queue.failed(key)
                 LOGGER.warning("%s/%s: tried again in %.1f s: %s", *key, seconds, error)
             except Exception:
+                self._measures.errors.inc()
                 seconds = self.queue.failed(key)
                 LOGGER.exception("%s/%s: tried again in %.1f s", *key, seconds)
             else:
                 self.queue.done(key)
                 if delay is not None:
                     self.queue.add(key, delay)
+            finally:
+                del self._looking[key]

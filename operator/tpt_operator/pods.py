@@ -16,7 +16,7 @@ from tpt_runtime.core.worker import Worker, over
 Json = dict[str, Any]
 
 STORAGE: Final = "/storage"
-HOME: Final = "/home/tpt"
+HOME: Final = "/scratch"
 CONTAINER: Final = "step"
 METRICS_PORT: Final = 9464
 RENDEZVOUS_PORT: Final = 29500

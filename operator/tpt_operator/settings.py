@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from tpt_operator.lease import Lease
+
 ROLES: Final = ("sampler", "pruner", "trainer")
 """The images that steps run in."""
 
@@ -31,6 +33,10 @@ class Settings:
     images: Images
     namespace: str | None = None
     """The one namespace to watch; None: all of them."""
+    lease: Lease | None = None
+    """Held by the one operator that is active; None: this one is, always."""
+    port: int | None = None
+    """Serves health and metrics; None: nothing does."""
     workers: int = 8
     """Runs that are reconciled at the same time."""
     resync_seconds: float = 180.0

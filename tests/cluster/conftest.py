@@ -103,9 +103,9 @@ class Cluster:
         """Have pods end as `script` says; by default all goes well."""
         return self._stack.enter_context(Kubelet(self.kube, self.namespace, script))
 
-    def operator(self, **settings: Any) -> "Operator":
+    def operator(self, api: type[Api] = Api, **settings: Any) -> "Operator":
         chosen = replace(SETTINGS, namespace=self.namespace, **settings)
-        return self._stack.enter_context(Operator(self.plane, account(self.kube, self.namespace), chosen))
+        return self._stack.enter_context(Operator(self.plane, account(self.kube, self.namespace), chosen, api))
 
     def wait(self, holds: Callable[[Json], Any], what: str = "", seconds: float = DEADLINE) -> Json:
         """Wait, on a watch, until the run is as `holds` says."""
@@ -160,25 +160,31 @@ def account(kube: Kube, namespace: str) -> str:
 class Operator:
     """The operator in a thread with an event loop of its own."""
 
-    def __init__(self, plane: ControlPlane, token: str, settings: Settings) -> None:
-        self._plane, self._token, self._settings = plane, token, settings
+    def __init__(self, plane: ControlPlane, token: str, settings: Settings, api: type[Api] = Api) -> None:
+        self._plane, self._token, self._settings, self._api = plane, token, settings, api
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> "Operator":
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def start(self) -> None:
+        self._thread.start()
+
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(20)
-        assert not self._thread.is_alive(), "the operator does not end"
+        self.join()
         if self._error is not None:
             raise self._error
+
+    def join(self) -> None:
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive(), "the operator does not end"
 
     def _run(self) -> None:
         try:
@@ -189,7 +195,7 @@ class Operator:
     async def _operate(self) -> None:
         configuration = client.Configuration(host=self._plane.url, ssl_ca_cert=str(self._plane.authority))
         configuration.api_key = {"BearerToken": f"Bearer {self._token}"}
-        api = Api(configuration, self._settings.request_timeout_seconds)
+        api = self._api(configuration, self._settings.request_timeout_seconds)
         try:
             await operate(api, self._settings, self._stop)
         finally:

@@ -75,7 +75,7 @@ def _start(binaries: Path, folder: Path, running: list[subprocess.Popen[bytes]])
         "kube-apiserver",
         *("--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--secure-port", str(api), "--cert-dir", str(keys)),
         *("--endpoint-reconciler-type", "none", "--authorization-mode", "RBAC", "--token-auth-file", str(keys / "tokens.csv")),
-        *("--service-cluster-ip-range", "10.96.0.0/16", "--service-account-issuer", "https://kubernetes.default.svc"),
+        *("--service-account-issuer", "https://kubernetes.default.svc"),
         *("--service-account-key-file", str(account_key), "--service-account-signing-key-file", str(account_key)),
     )
     plane = ControlPlane(f"https://127.0.0.1:{api}", keys / "apiserver.crt", words["admin"])

@@ -157,9 +157,11 @@ def test_a_steps_worker_goes_over_the_runs_field_by_field():
 
 
 def test_the_users_environment_and_volumes_are_added_but_ours_comes_last():
-    made = job(worker={"env": [{"name": "HOME", "value": "/root"}, {"name": "A", "value": "b"}], "volumes": [{"name": "data"}]})
+    made = job(
+        worker={"env": [{"name": "HOME", "value": "/elsewhere"}, {"name": "A", "value": "b"}], "volumes": [{"name": "data"}]}
+    )
     assert environment(made)["A"] == "b"
-    assert environment(made)["HOME"] != "/root"
+    assert environment(made)["HOME"] != "/elsewhere"
     assert {"name": "data"} in pod(made)["volumes"]
 
 
