@@ -86,3 +86,14 @@ def test_the_card_names_the_best_round_and_its_settings() -> None:
     assert "Best model by validation pass@1: round 1." in text
     assert "| 0 (base) | 30.0% (25.0% to 35.0%) | 31.0% |" in text
     assert '"maxRounds": 1' in text
+
+
+def test_the_card_fences_settings_that_hold_fences_themselves() -> None:
+    text = card(record(settings={"template": "```python\nprint()\n```"}))
+    assert text.count("\n````json\n") == 1
+    assert text.endswith("\n````\n")
+    assert "\n```json\n" in card(record(settings={"template": "plain"}))
+
+
+def test_a_best_round_that_left_no_record_is_named_without_its_figure() -> None:
+    assert "<p>best round 7. Decisions" in page(record().model_copy(update={"best_round": 7}), "")

@@ -1,6 +1,7 @@
 """finalize: the report of what there is, and which models stay."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from tests.steps.sampled import prompts, rows, samples
 from tpt_runtime.artifacts.manifest import finished, write_manifest
 from tpt_runtime.core.commands import Commands
+from tpt_runtime.core.errors import ArtifactError
 from tpt_runtime.core.status import Metric, TrainSummary
 from tpt_runtime.finalize.step import finalize
 from tpt_runtime.prune.step import prune
@@ -121,3 +123,40 @@ def test_a_run_that_ended_before_it_trained_anything_has_a_report(root: Path, bu
     finalize(built.finalize(0, 1, best_round=None, status={}), context)
     assert len(report(root)["rounds"]) == 2
     assert rows(root / built.paths.prune_dir(1) / "train.jsonl")
+
+
+def test_what_was_removed_is_told_the_same_by_every_attempt(root: Path, built: Commands, context: Context) -> None:
+    model = root / built.paths.model_dir(2)
+    model.replace(model.with_name("model.removed"))  # as if an attempt had been killed there
+    summary = finalize(built.finalize(ROUNDS, 2, best_round=1, status={}), context)
+    assert (summary.kept, summary.removed) == ([built.paths.model_dir(1), built.paths.model_dir(3)], 1)
+    assert [path.name for path in (root / built.paths.train_dir(2)).iterdir()] == ["manifest.json"]
+
+
+def test_seconds_come_from_the_status(root: Path, built: Commands, context: Context) -> None:
+    step = {"name": "train", "startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:01:30Z"}
+    begun = {"name": "sample", "startTime": "2026-01-01T00:00:00Z"}
+    status = {"rounds": [{"round": 0}, {"round": 1, "steps": [begun, step]}]}
+    finalize(built.finalize(ROUNDS, 1, best_round=3, status=status), context)
+    assert report(root)["rounds"][1]["seconds"] == {"train": 90.0}
+    assert report(root)["rounds"][2]["seconds"] == {}
+
+
+@pytest.mark.parametrize("content", [None, "{oops", "[]"])
+def test_a_prune_report_that_cannot_be_read_is_named(content: str | None, root: Path, built: Commands, context: Context) -> None:
+    path = root / built.paths.prune_dir(1) / "report.json"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(
+        ArtifactError, match=r"round-001/prune-\w+/report\.json: cannot be read \(.*\); delete .*prune-\w+ to make it"
+    ):
+        finalize(built.finalize(ROUNDS, 1, best_round=3, status={}), context)
+
+
+def test_a_best_round_whose_grades_are_gone_still_has_a_report(root: Path, built: Commands, context: Context) -> None:
+    for kind in ("grade", "prune", "train"):
+        shutil.rmtree(root / built.paths.artifacts(3)[kind])
+    finalize(built.finalize(ROUNDS, 1, best_round=3, status={}), context)
+    assert len(report(root)["rounds"]) == ROUNDS
+    assert "best round 3." in (root / "report" / "report.html").read_text()

@@ -49,17 +49,18 @@ def _round(root: Path, number: int, folders: list[dict[str, str]], seconds: dict
         metrics = PruneSummary.from_wire(graded).metrics + metrics
     if chosen := _summary(root, mine.get("prune")):
         summary = PruneSummary.from_wire(chosen)
-        report = _report(root / mine["prune"] / layout.PRUNE_REPORT)
-        selected = {"samples": summary.samples, "examples": summary.examples, "fates": report["fates"]}
-        selected["difficulty"] = report["sets"]["train"]["difficulty"]
+        selected = {"samples": summary.samples, "examples": summary.examples}
+        selected |= _selected(root / mine["prune"] / layout.PRUNE_REPORT)
     return RoundRecord(round=number, metrics=metrics, seconds=seconds, **selected)
 
 
-def _report(path: Path) -> dict[str, Any]:
+def _selected(path: Path) -> dict[str, Any]:
+    """Return what a round's prune report says beyond its summary: what became of the samples, and how hard the questions were."""
     try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: cannot be read ({error}); delete {path.parent} to make it again") from error
+        report = json.loads(path.read_bytes())
+        return {"fates": report["fates"], "difficulty": report["sets"]["train"]["difficulty"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error!r}); delete {path.parent} to make it again") from error
 
 
 def _summary(root: Path, folder: str | None) -> dict[str, Any] | None:
