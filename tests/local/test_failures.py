@@ -45,7 +45,8 @@ def test_an_exit_code_has_a_kind(code: int | None, kind: FailureKind) -> None:
 def test_what_was_asked_to_stop_was_disrupted(code: int) -> None:
     failure = failure_of(ended(code, stopped=True), None, LOG)
     assert failure is not None
-    assert failure.kind is FailureKind.DISRUPTION
+    assert (failure.kind, failure.exit_code) == (FailureKind.DISRUPTION, code)
+    assert "stopped together with `tpt run`" in failure.message
 
 
 def test_what_was_asked_to_stop_and_was_done_has_not_failed() -> None:

@@ -22,6 +22,7 @@ from tpt_runtime.local.tail import last_lines
 SHELL_OFFSET = 128
 """A shell, and a program that passes its child's end on, exits with this plus the signal's number."""
 REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOPPED = "it was stopped together with `tpt run`, or with another process of its step"
 LONGEST_WORDS = 300
 """Characters of a log's last line that stand in for a step's own words."""
 SEVERITY = (FailureKind.CONFIGURATION, FailureKind.CRASH, FailureKind.DISRUPTION)
@@ -33,8 +34,8 @@ def failure_of(ended: Exit | None, said: Mapping[str, Any] | None, log: Path) ->
         return None
     if ended.code is None:
         return Failure(FailureKind.DISRUPTION, "`tpt run` ended before this did")
-    kind = _kind(ended)
-    return Failure(kind, _words(ended.code, said, log), ended.code)
+    words = STOPPED if ended.stopped else _words(ended.code, said, log)
+    return Failure(_kind(ended), words, ended.code)
 
 
 def worst(failures: Sequence[Failure | None]) -> Failure | None:

@@ -29,8 +29,8 @@ PROGRESS_SECONDS = 5.0
 SURVIVOR_SECONDS = GRACE_SECONDS + 15.0
 """How long processes of a `tpt run` that was killed may take to end."""
 LAST_LINES = 15
-SAID_AT_THE_END = (ConditionType.COMPLETE, ConditionType.FAILED, ConditionType.SUSPENDED)
-"""Events that whoever started the run tells, with the figures."""
+UNTOLD = (ConditionType.COMPLETE, ConditionType.FAILED, ConditionType.SUSPENDED, "GoesOn")
+"""Events that whoever called for the run tells at the end, with the figures, or has brought about."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ class Runner:
         return sums
 
     def _tell(self, event: Event) -> None:
-        if event.reason in SAID_AT_THE_END:
+        if event.reason in UNTOLD:
             return
         self._machine.screen.say(f"{'warning: ' if event.warning else ''}{event.message}")
 
