@@ -2,10 +2,10 @@
 
     python benchmarks/arms.py --folder runs/arms [--seeds 0,1,2] [--arms Correct,Parseable,Random] [--rounds 4] [--samples 32]
 
-Each seed has a base model and data of its own; each arm trains that model for as many rounds with another `pruning.keep`. The
-base and the last model are measured with 32 samples a question on the evaluation set, which decides nothing. Printed for each arm:
-pass@1 and pass@32 before and after with 95 % intervals by question, and the gain of Correct over each control, paired by question.
-Runs that are finished are not repeated, so a stopped benchmark goes on where it was.
+Each seed has a base model and data of its own; each arm trains that model for as many rounds with another `pruning.keep`.
+The base and the last model are measured with 32 samples a question on the evaluation set, which decides nothing. Printed for
+each arm: pass@1 and pass@32 before and after with 95 % intervals by question, and the gain of Correct over each control, paired
+by question. Runs that are finished are not repeated, so a stopped benchmark goes on where it was.
 """
 
 import argparse
@@ -106,10 +106,8 @@ def _print(seed: int, outcomes: dict[str, Outcome], samples: int) -> None:
     for arm, outcome in outcomes.items():
         if arm != TREATMENT and TREATMENT in outcomes:
             gain = difference(outcomes[TREATMENT].last, outcome.last, 1)
-            low, high = 100 * gain.low, 100 * gain.high
-            print(
-                f"\n{TREATMENT} less {arm}, pass@1 after: {100 * gain.value:+.1f} points ({low:+.1f} to {high:+.1f}, paired by question)"
-            )
+            value, low, high = (f"{100 * part:+.1f}" for part in (gain.value, gain.low, gain.high))
+            print(f"\n{TREATMENT} less {arm}, pass@1 after, paired by question: {value} points ({low} to {high})")
     sys.stdout.flush()
 
 

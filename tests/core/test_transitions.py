@@ -115,8 +115,8 @@ def test_a_section_that_comes_or_goes_is_named_itself_not_its_fields():
 )
 def test_rounds_never_fall_below_the_round_in_progress_and_an_unchanged_number_always_passes(old, new, current, too_low):
     spec = parse_run(BASE, "run.yaml").spec
-    versions = (spec.model_copy(update={"max_rounds": number}) for number in (old, new))
-    assert max_rounds_too_low(*versions, current) is too_low
+    before, after = (spec.model_copy(update={"max_rounds": number}) for number in (old, new))
+    assert max_rounds_too_low(before, after, current) is too_low
 
 
 def test_the_rule_on_rounds_lies_at_the_root_and_lets_an_unchanged_number_pass_first():

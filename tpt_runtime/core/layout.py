@@ -2,7 +2,7 @@
 
     prepare-DIGEST/     train.jsonl validation.jsonl eval.jsonl tokenizer/ [model/] manifest.json
     round-000/          the base model: evaluate-DIGEST/ grade-DIGEST/
-    round-001/          sample-DIGEST/ prune-DIGEST/ train-DIGEST/{model,checkpoints}, and model 1's evaluate-DIGEST/ grade-DIGEST/
+    round-001/          sample-DIGEST/ prune-DIGEST/ train-DIGEST/{model,checkpoints}, model 1's evaluate-DIGEST/ grade-DIGEST/
     report/             report.html report.json MODEL_CARD.md
 
 The evaluation of model n lies under round n, whoever carried it out: the closing evaluation, or the sample step of round n+1,
