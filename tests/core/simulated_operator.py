@@ -51,7 +51,7 @@ class Operator:
                 return made
             if version != self._world.version:
                 return made  # a conflict: the plan is dropped
-            self._write(written)
+            self._write(written, observed)
             version = self._world.version
             calls += 1
         for action in made.actions:
@@ -92,9 +92,10 @@ class Operator:
         self.plans += 1
         return plan(run, observed, self._world.now)
 
-    def _write(self, status: dict[str, Any]) -> None:
+    def _write(self, status: dict[str, Any], observed: Observed) -> None:
         rules.check_status(self._world, self._world.run.status or {}, status)
         self._world.store(status)
+        self._world.forget_unseen(observed)
 
     def _carry_out(self, action: StartStep | DeleteJob | ReleaseJob, version: int, *, fresh: bool) -> None:
         match action:

@@ -125,6 +125,11 @@ class Job:
         )
 
 
+def outcome(job: ObservedJob) -> tuple[object, ...]:
+    """Return what tells a finished Job from others of its name."""
+    return job.name, job.created, job.finished, job.state, job.failure
+
+
 @dataclass
 class Storage:
     """The artifacts of a run: what each step needs and what it makes."""

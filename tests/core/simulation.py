@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.core.simulated_operator import Operator, View
-from tests.core.simulated_work import Job, Key, Scenario, Storage
+from tests.core.simulated_work import Job, Key, Scenario, Storage, outcome
 from tests.core.simulation_rules import Violation, record_of, records_of
 from tpt_runtime.core.actions import Plan
 from tpt_runtime.core.observed import Failure, FailureKind, JobState, Observed
@@ -249,6 +249,13 @@ class World:
         # What the operator has given up on is not waited for, even if it ends well before it is gone.
         ended = {key: record["ended"] for key, record in records_of(status)}
         self.excused.update(job.key for job in self.jobs.values() if job.live and job.start.attempt <= ended.get(job.key, 0))
+
+    def forget_unseen(self, observed: Observed) -> None:
+        """Expect no end to count that was not seen before its attempt was taken for ended: an earlier Job of that name was."""
+        seen = {outcome(job) for job in observed.jobs}
+        for (key, _), ends in self.ends.items():
+            ended = int(self.record(key).get("ended", 0))
+            ends[:] = [job for job in ends if job.start.attempt > ended or outcome(job.seen()) in seen]
 
     def record(self, key: Key) -> Mapping[str, Any]:
         """Return what the stored status says of a step."""

@@ -1,5 +1,6 @@
 """Attempts of a step: when the next begins, what it costs, when it is enough; and Jobs that vanish, linger, or turn up."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -196,6 +197,20 @@ def test_nothing_starts_while_a_live_job_of_another_step_is_terminating():
     assert stage.jobs[train].deleting
     assert starts(stage.plan()) == []
     assert starts(stage.gone(train).plan()) == [("finalize", 1, 1)]
+
+
+def test_jobs_that_are_waited_for_are_named_in_an_order_that_stays():
+    stage = Stage().until(StepName.TRAIN, 1)
+    stage.runs().plan()
+    first = stage.job
+    second = replace(first, name=job_name("example", "u1", 1, StepName.TRAIN, 2), attempt=2)
+    stage.jobs = {first.name: replace(first, deleting=True), second.name: second}
+    stage.spec(maxRounds=3, suspend=True).plan()
+    stage.spec(suspend=False)
+    stage.jobs[second.name] = second  # not deleted after all
+    made = stage.plan()
+    assert deletes(made) == [second.name]
+    assert stage.ask().status == made.status
 
 
 def test_a_finished_job_of_another_step_does_not_keep_the_next_from_starting_while_it_is_cleaned_up():
@@ -438,6 +453,18 @@ def test_attempts_that_nobody_saw_end_count_as_disrupted():
     assert stage.plan().actions == ()
     record = stage.record(StepName.PREPARE, 0)
     assert (record.attempts, record.ended, record.disruptions) == (4, 3, 3)
+
+
+def test_the_failure_of_an_attempt_that_the_status_has_not_begun_does_not_count_against_the_spec():
+    stage = Stage(failurePolicy={"maxAttempts": 1}).until(StepName.PREPARE)
+    name = job_name("example", "u1", 0, StepName.PREPARE, 3)
+    stage.jobs[name] = replace(stage.fails().job, name=name, attempt=3)
+    del stage.jobs[stage.start.job]
+    assert starts(stage.plan()) == [("prepare", 0, 4)]
+    record = stage.record(StepName.PREPARE, 0)
+    assert (record.disruptions, record.failures, record.generation) == (2, 0, 1)
+    stage.fails().plan()
+    assert stage.over == "AttemptsExhausted"
 
 
 def test_a_status_that_cannot_be_read_is_as_good_as_lost_and_that_is_told():

@@ -27,6 +27,12 @@ MESSAGE_BYTES = 1024
 """Longest message in the status; its schema counts characters, its size counts bytes."""
 
 
+UNKNOWN = 0
+"""The generation of an attempt that this status has not begun; those of a spec count from 1."""
+
+_AFRESH = {"failures": 0, "missing_summaries": 0, "last_failure_reason": None}
+
+
 class EndKind(Enum):
     """How an attempt ended that did not succeed."""
 
@@ -65,15 +71,17 @@ def under_way(record: StepStatus) -> bool:
 
 
 def adopted(record: StepStatus, attempt: int) -> StepStatus:
-    """Return the record with `attempt` begun, which was seen but is not in the status: that was lost, or is older than the Job.
+    """Return the record with `attempt` under way, which was seen but may not be in the status: that was lost, or is older.
 
-    Attempts before it that nobody saw end count as disrupted.
+    Attempts before it that nobody saw end count as disrupted. With what spec an unknown attempt was begun is not known either,
+    so how it ends does not count against the present one.
     """
     unseen = attempt - record.ended - 1
-    if unseen <= 0 and attempt <= record.attempts:
-        return record
-    counts = {"attempts": max(record.attempts, attempt), "ended": record.ended + max(unseen, 0)}
-    return record.model_copy(update={**counts, "disruptions": record.disruptions + max(unseen, 0)})
+    if attempt > record.attempts:
+        record = record.model_copy(update={"attempts": attempt, "generation": UNKNOWN, **_AFRESH})
+    if unseen > 0:
+        record = record.model_copy(update={"ended": attempt - 1, "disruptions": record.disruptions + unseen})
+    return record
 
 
 def ended(record: StepStatus, end: End) -> StepStatus:
@@ -95,7 +103,7 @@ def begun(record: StepStatus, generation: int, job: str, now: datetime) -> StepS
         "job_name": job,
         "start_time": record.start_time or now,
     }
-    afresh = {} if record.generation == generation else {"failures": 0, "missing_summaries": 0, "last_failure_reason": None}
+    afresh = {} if record.generation == generation else _AFRESH
     return record.model_copy(update={**start, **afresh})
 
 

@@ -192,7 +192,7 @@ class _Planning:
         going = [action.job for action in self._actions if isinstance(action, DeleteJob)]
         gone_soon = [job for job in self._jobs if job.deleting and (live(job) or _key_of(job) == key)]
         if going or gone_soon:
-            names = ", ".join([*going, *(job.name for job in gone_soon)])
+            names = ", ".join(sorted([*going, *(job.name for job in gone_soon)]))
             return Reason.STEP_TERMINATING, f"{key} waits until {names} has ended{self._notice(gone_soon)}"
         until = None if under_way(record) else attempts.back_off_end(record, self._generation)
         if until is None or self._now >= until:
