@@ -46,11 +46,11 @@ def write_tiny_llama(folder: Path) -> Path:
     torch.manual_seed(7)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=64,
+        intermediate_size=96,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=2,  # of 32: the smallest that vLLM has kernels for
+        num_key_value_heads=1,
         max_position_embeddings=CONTEXT,
         bos_token_id=BEGIN,
         eos_token_id=END,
@@ -165,7 +165,7 @@ def sampled(folder: Path) -> dict[tuple[str, str], Any]:
     """Return the samples of every prompt in `folder` by set and id; none may be there twice."""
     found: dict[tuple[str, str], Any] = {}
     for path in sorted(folder.glob("chunk-*.jsonl")):
-        for line in path.read_text().splitlines():
+        for line in path.read_text().rstrip("\n").split("\n"):  # samples hold line ends that are none of JSON's
             row = json.loads(line)
             key = (row["set"], row["id"])
             assert key not in found, f"{key} was sampled twice"

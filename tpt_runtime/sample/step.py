@@ -15,6 +15,7 @@ from tpt_runtime.core.status import SampleSummary
 from tpt_runtime.sample.chunks import Shard
 from tpt_runtime.sample.engine import Engine, EngineSettings, open_engine
 from tpt_runtime.sample.feeding import Feeding, Job, Meter, Pace, monotonic
+from tpt_runtime.sample.machine import let_idle_threads_sleep
 from tpt_runtime.sample.modelfolder import ModelFolder, special_ids
 from tpt_runtime.sample.part import Part
 from tpt_runtime.sample.tokens import Endings, Tokenizer
@@ -61,6 +62,7 @@ def sample(
 
 def _generate(config: SampleConfig, parts: Sequence[Part], context: Context, open_engine: OpenEngine, pace: Pace) -> None:
     context.phase("engine start")
+    let_idle_threads_sleep()
     model = ModelFolder.open(Path(config.root) / config.model)
     tokenizer = model.load_tokenizer()
     ends = model.end_ids(tokenizer)
@@ -75,8 +77,8 @@ def _generate(config: SampleConfig, parts: Sequence[Part], context: Context, ope
     try:
         context.check()
         context.phase("generate")
-        jobs = chain.from_iterable(_jobs(part, tokenizer, ends) for part in parts)
-        Feeding(jobs, _meter(parts), pace).run(engine, context)
+        jobs = chain.from_iterable(jobs_of(part, tokenizer, ends) for part in parts)
+        Feeding(jobs, meter_of(parts), pace).run(engine, context)
         context.phase("engine stop")
     finally:
         engine.close()
@@ -99,7 +101,8 @@ def _longest_sequence(model: ModelFolder, parts: Sequence[Part]) -> int:
     return longest
 
 
-def _jobs(part: Part, tokenizer: Tokenizer, ends: tuple[int, ...]) -> Iterator[Job]:
+def jobs_of(part: Part, tokenizer: Tokenizer, ends: tuple[int, ...]) -> Iterator[Job]:
+    """Yield a job for every pending prompt of `part`; `ends` are the tokens that end a sequence, the tokenizer's own first."""
     stop = tuple(part.settings.stop)
     stop_ids = frozenset(ends) | special_ids(tokenizer, stop)
     endings = Endings(tokenizer, stop, stop_ids, ends[0])
@@ -107,7 +110,8 @@ def _jobs(part: Part, tokenizer: Tokenizer, ends: tuple[int, ...]) -> Iterator[J
         yield Job(request, key, part, endings.samples)
 
 
-def _meter(parts: Sequence[Part]) -> Meter:
+def meter_of(parts: Sequence[Part]) -> Meter:
+    """Return a meter that counts all samples of `parts`, and begins with those that are done."""
     total = sum(len(part) * part.settings.samples_per_prompt for part in parts)
     pending = sum(len(part.pending) * part.settings.samples_per_prompt for part in parts)
     return Meter(total, total - pending, monotonic)
