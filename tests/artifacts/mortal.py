@@ -15,6 +15,9 @@ from typing import Any
 OPERATIONS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "shutil.copyfile", "shutil.rmtree")
 """Audit events; flushing to the disk raises none and is counted by a wrapper."""
 
+RELATIVE = ("os.remove", "os.rmdir")
+"""Those of them whose second argument is the folder that the first counts from, or -1."""
+
 
 class Countdown:
     """Kills this process at its nth operation on something below a folder."""
@@ -26,7 +29,10 @@ class Countdown:
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Count an audit event, if it is about files below the folder."""
-        if event in OPERATIONS and any(str(one).startswith(self._below) for one in arguments if isinstance(one, str | Path)):
+        if event not in OPERATIONS:
+            return
+        relative = event in RELATIVE and arguments[1] != -1  # how a tree is removed, by descriptors of its folders
+        if relative or any(str(one).startswith(self._below) for one in arguments if isinstance(one, str | Path)):
             self.count()
 
     def count(self) -> None:

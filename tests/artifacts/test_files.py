@@ -223,7 +223,7 @@ def make(final: Path, attempt: int = 1) -> None:
 WHOLE = {"rows.jsonl": b'{"n":0}\n{"n":1}\n{"n":2}\n', "below/copied": NEW}
 
 
-@pytest.mark.parametrize("leftover", [None, {"rows.jsonl": b"half"}])
+@pytest.mark.parametrize("leftover", [None, {"below/copied": OLD, "manifest.json": OLD, "rows.jsonl": OLD}])
 def test_a_folder_is_published_whole_wherever_the_process_is_killed(leftover: dict[str, bytes] | None, tmp_path: Path) -> None:
     root = tmp_path / "root"
     final = root / "thing"
@@ -232,7 +232,7 @@ def test_a_folder_is_published_whole_wherever_the_process_is_killed(leftover: di
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir()
         for name, content in (leftover or {}).items():
-            final.mkdir(exist_ok=True)
+            (final / name).parent.mkdir(parents=True, exist_ok=True)
             (final / name).write_bytes(content)
 
     def look(number: int) -> None:
@@ -275,7 +275,9 @@ def test_what_a_link_leads_to_is_published_as_a_link_and_stays_untouched(tmp_pat
     partial, final = tmp_path / "thing.partial-a1", tmp_path / "thing"
     partial.mkdir()
     (partial / "model").symlink_to("../model", target_is_directory=True)
+    (partial / "later").symlink_to("nowhere")
     publish_folder(partial, final)
     assert (final / "model").is_symlink()
+    assert (final / "later").is_symlink()
     fresh_folder(final)
     assert (model / "weights").read_bytes() == NEW

@@ -233,7 +233,7 @@ def test_an_object_is_copied_again_only_if_it_changed(
     assert objects.download_prefix(uri, folder) == 3
     assert files_below(folder) == {"a": b"a", "b": b"b", "below/c": b"below/c"}
     copies.clear()
-    (folder / "b").write_bytes(b"")  # as if it were another's
+    (folder / "b").write_bytes(b"B")  # as if it were of another time: as long, but not dated like the object
     (folder / ".c.partial").write_bytes(b"half")
     client.put_object(Bucket="things", Key="copies/tiny/d", Body=b"d")
     client.delete_object(Bucket="things", Key="copies/tiny/a")

@@ -154,12 +154,11 @@ def test_what_is_left_out_is_counted_and_said(storage: Path, commands: CommandsO
 
 
 def test_prompts_that_leave_less_than_a_longest_sample_are_kept_and_said(storage: Path, commands: CommandsOf) -> None:
-    write_jsonl(
-        storage / "train.jsonl", [*problems(8), {"question": "x" * 58, "answer": "1"}, {"question": "y" * 58, "answer": "1"}]
-    )
+    long = [{"question": letter * length, "answer": "1"} for letter, length in (("x", 56), ("y", 57), ("z", 55))]
+    write_jsonl(storage / "train.jsonl", [*problems(8), *long])
     _, counts, warnings = prepared(commands(**dataset(validation={"fraction": 0.01})))
-    assert counts["train"] + counts["validation"] == 10
-    assert sum(int(text.split()[0]) for text in warnings) == 2
+    assert counts["train"] + counts["validation"] == 11
+    assert sum(int(text.split()[0]) for text in warnings) == 2, "55 letters and the beginning leave exactly 8"
     assert all("leave less than spec.sampling.maxTokens = 8 of the model's context of 64 tokens" in text for text in warnings)
 
 

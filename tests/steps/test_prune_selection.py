@@ -143,7 +143,7 @@ def test_equations_are_read_as_they_stand() -> None:
     assert equations("2 + 6 = 8 . 8 - 1,000 = -992, so x = 5 and (3 / 4) = 0.75.") == ["2+6=8", "8-1,000=-992", "(3/4)=0.75"]
 
 
-@pytest.mark.parametrize("text", ["1" * 200_000, "1 = " * 50_000, "x=1" * 50_000, "1" * 100_000 + "=,,,,," * 10_000])
+@pytest.mark.parametrize("text", ["1" * 200_000, "1 = " * 50_000, "x=1" * 200_000, "1" * 100_000 + "=,,,,," * 10_000])
 def test_a_model_that_repeats_itself_costs_no_time(text: str) -> None:
     began = time.process_time()
     likeness(text, Deduplicate.EQUATIONS, 0)

@@ -102,15 +102,27 @@ def test_pass_at_k_is_told_for_every_k_that_all_questions_have_samples_for(comma
 def test_the_strict_figure_is_over_questions_that_the_strict_verifier_can_read(commands: CommandsOf, context: Context) -> None:
     built = commands(dataset=EVAL, evaluation={"samplesPerPrompt": 1})
     root = Path(built.prepare(1).root)
-    prompts(root, built, "validation", {"v": "7", "w": "1/2"})
-    prompts(root, built, "eval", {"e": "\\frac{1}{2}"})
-    found = [("validation", "v", ["#### 7"]), ("validation", "w", ["#### 1/2"]), ("eval", "e", ["#### 1/2"])]
+    half = "\\frac{1}{2}"
+    prompts(root, built, "validation", {"v": "7", "w": half})
+    prompts(root, built, "eval", {"e": half})
+    found = [("validation", "v", ["#### 7"]), ("validation", "w", [f"#### {half}"]), ("eval", "e", [f"#### {half}"])]
     chunk(root / built.paths.evaluate_dir(0), built.paths.evaluate(0), found)
     summary = prune(built.grade(0, 1, compare=None), context)
     assert metric(summary, "validation/pass@1") == 1.0
     assert metric(summary, "validation/strict/pass@1") == 1.0, "of one question, not of two"
     assert metric(summary, "eval/pass@1") == 1.0
     assert metric(summary, "eval/strict/pass@1") is None
+
+
+def test_a_truncated_sample_is_right_under_no_verifier(commands: CommandsOf, context: Context) -> None:
+    built = commands(evaluation={"samplesPerPrompt": 2})
+    root = Path(built.prepare(1).root)
+    prompts(root, built, "validation", {"v": "7"})
+    texts: dict[str, list[Any]] = {"v": [("#### 7\n\nNext question", "length"), "#### 7"]}
+    samples(root / built.paths.evaluate_dir(0), built.paths.evaluate(0), "validation", texts)
+    summary = prune(built.grade(0, 1, compare=None), context)
+    names = ("pass@1", "strict/pass@1", "formatRate", "truncated")
+    assert [metric(summary, f"validation/{name}") for name in names] == [0.5, 0.5, 0.5, 0.5]
 
 
 ODD_SOLUTIONS = {

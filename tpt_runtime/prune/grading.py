@@ -94,7 +94,7 @@ class Grader:
         question = self._questions[key]
         applies = self._strict.check_reference(question.reference) is None
         grades = [
-            _row(sample, verdict, strict=applies and self._is_right(sample, question.reference))
+            _row(sample, verdict, strict=self._is_right(sample, question.reference))
             for sample, verdict in zip(row["samples"], verdicts, strict=True)
         ]
         return Graded(question, row, GradedPrompt(id=key.id, set=key.set, grades=grades), applies)
