@@ -36,7 +36,6 @@ def tiny_model(folder: Path, *, hidden: int = 32, layers: int = 2, seed: int = 0
         max_position_embeddings=256,
         bos_token_id=0,
         eos_token_id=END,
-        pad_token_id=2,
         tie_word_embeddings=True,
     )
     LlamaForCausalLM(config).save_pretrained(folder)

@@ -311,9 +311,7 @@ class Retention(Model):
 
     checkpoints: KeepCheckpoints = KeepCheckpoints.BEST
     """Best keeps the models of the best and the last round. All keeps every round's."""
-    job_ttl_seconds_after_finished: Annotated[
-        int, Field(ge=0, le=31536000, alias="jobTTLSecondsAfterFinished")
-    ] = 600
+    job_ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31536000, alias="jobTTLSecondsAfterFinished")] = 600
     """How long a finished Job and its logs stay after its outcome was stored."""
 
 

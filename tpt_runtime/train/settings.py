@@ -82,8 +82,7 @@ def trainer_settings(job: Job, shape: Shape, steps: int, output: str) -> dict[st
         "max_grad_norm": training.max_grad_norm,
         "optim": "adamw_torch_fused",
         "seed": config.seed,
-        # With DeepSpeed this would keep accelerate from starting it; there, the environment says what to compute on.
-        "use_cpu": plain and job.device.kind == "cpu",
+        "use_cpu": job.device.kind == "cpu",
         "ddp_timeout": WAIT_SECONDS,
         "fp16": False,
         # Under DeepSpeed this would ask for its bf16 block; there, autocast is in DeepSpeed's own configuration.

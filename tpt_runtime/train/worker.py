@@ -37,7 +37,7 @@ def main() -> int:
         _leave()
         return 0
     except Exception as error:  # noqa: BLE001 - the frame of the program: whatever it was is reported, never swallowed
-        return _report(_in_words(error, job))
+        return _report(in_words(error, job))
 
 
 def _end_with_the_launcher() -> None:
@@ -63,7 +63,7 @@ def _report(error: Exception) -> int:
     return code
 
 
-def _in_words(error: Exception, job: Job) -> Exception:
+def in_words(error: Exception, job: Job) -> Exception:
     """Return what the user can do about an error that a library raised."""
     text = str(error)
     if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
@@ -71,7 +71,7 @@ def _in_words(error: Exception, job: Job) -> Exception:
             f"out of memory ({text.splitlines()[0]}): lower training.microBatchSize, raise training.deepspeed.zeroStage or "
             "processesPerNode, or set offloadOptimizer; none of them changes the result"
         )
-    elif "No space left on device" in text or "PytorchStreamWriter" in text or "enforce fail" in text:
+    elif "No space left on device" in text or "PytorchStreamWriter failed writing" in text:
         words = storage_failure(Path(job.config.root) / job.config.path, OSError(28, "No space left on device"))
     else:
         return error
@@ -82,7 +82,7 @@ def _in_words(error: Exception, job: Job) -> Exception:
 def train(job: Job) -> None:
     """Train, and leave the unpublished model and its outcome."""
     _tell("phase", phase="import")
-    _quieten(job)
+    _prepare(job)
     from tpt_runtime.train import trainer
 
     training, root = job.config.training, Path(job.config.root)
@@ -119,8 +119,8 @@ def train(job: Job) -> None:
     )
 
 
-def _quieten(job: Job) -> None:
-    """Keep libraries from saying what is not asked for, and from compiling what is not needed."""
+def _prepare(job: Job) -> None:
+    """Keep libraries from saying what is not asked for and from compiling what is not needed; start DeepSpeed's exchange."""
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -133,6 +133,8 @@ def _quieten(job: Job) -> None:
     if job.device.kind == "cpu":
         # All-reduce through shared memory is for inference in bf16; it would be compiled at first use, for a minute, with g++.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        # Else accelerate starts torch's own exchange only, and ZeRO-3 would think itself alone while it reads the model.
+        deepspeed.init_distributed(dist_backend="gloo", verbose=False)
 
 
 def build(job: Job, plan: Plan, rows: ExampleSet) -> Any:
