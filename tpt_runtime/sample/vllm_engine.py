@@ -138,8 +138,8 @@ def _cpu_arguments(settings: EngineSettings) -> dict[str, Any]:
 
     if settings.tensor_parallel_size > 1:
         raise ConfigurationError(
-            f"spec.sampling.tensorParallelSize: {settings.tensor_parallel_size}, but the vLLM that is installed runs without GPUs; set "
-            "it to 1, or install tpt-operator[gpu]"
+            f"spec.sampling.tensorParallelSize: {settings.tensor_parallel_size}, but the vLLM that is installed runs without "
+            "GPUs; set it to 1, or install tpt-operator[gpu]"
         )
     torch.set_num_threads(usable_cores())
     halved = computes_bfloat16()
