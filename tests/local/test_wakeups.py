@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,14 +15,23 @@ LONG = 30.0
 """Seconds that no test here waits for."""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_request_to_stop_is_kept_and_ends_the_wait(number: signal.Signals) -> None:
+@pytest.fixture
+def heard(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """The signal of the parameter, not ignored whatever these tests were started by (nohup, a shell's `&`)."""
+    number: signal.Signals = request.param
+    before = signal.signal(number, signal.SIG_DFL)
+    yield number
+    signal.signal(number, before)
+
+
+@pytest.mark.parametrize("heard", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], indirect=True)
+def test_a_request_to_stop_is_kept_and_ends_the_wait(heard: signal.Signals) -> None:
     with SystemClock() as clock:
-        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), heard)
         began = time.monotonic()
         clock.wait(LONG)
         assert time.monotonic() - began < LONG / 2
-        assert clock.stops == [number]
+        assert clock.stops == [heard]
 
 
 def test_the_end_of_a_child_ends_the_wait() -> None:

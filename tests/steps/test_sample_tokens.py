@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.steps.sampling import BEGIN, END, TURN, write_bpe_tokenizer
+from tpt_runtime.core.errors import StepFailed
 from tpt_runtime.core.rows import Sample
 from tpt_runtime.sample.engine import Generated
 from tpt_runtime.sample.modelfolder import special_ids
@@ -50,6 +51,13 @@ def token(tokenizer: Any, text: str) -> int:
     ids = plain_ids(tokenizer, text)
     assert len(ids) == 1, f"{text!r} was expected to be one token"
     return ids[0]
+
+
+@pytest.mark.parametrize("logprob", [float("nan"), float("-inf")])
+def test_a_model_that_has_diverged_is_named_as_such(tokenizer: Any, logprob: float) -> None:
+    endings = Endings(tokenizer, (), STOP_IDS, END)
+    with pytest.raises(StepFailed, match="its training has diverged; lower"):
+        endings.samples(PROMPT, [Generated([40, END], "stop", logprob)])
 
 
 def test_a_sample_that_ended_by_itself_keeps_its_ids_and_loses_the_end_from_its_text(tokenizer: Any) -> None:

@@ -224,7 +224,6 @@ class Commands:
             samples_digest=self.paths.sample(number),
             round=number,
             prompts=self.paths.prompts("train"),
-            samples_per_prompt=self.spec.sampling.samples_per_prompt,
             k=sorted(k for k in self.spec.evaluation.k if k <= self.spec.sampling.samples_per_prompt),
             pruning=self.spec.pruning,
             seed=self.spec.sampling.seed,

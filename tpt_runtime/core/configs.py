@@ -104,7 +104,6 @@ class SelectPart(Model):
     samples_digest: str
     round: int
     prompts: dict[str, str]
-    samples_per_prompt: int
     k: list[int]
     """pass@k of the training set that are reported, those up to the samples of a prompt."""
     pruning: Pruning

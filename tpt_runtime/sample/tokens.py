@@ -7,10 +7,12 @@ reached its token limit keeps its ids as they are: it is graded as truncated and
 Both engines' samples pass through here, so they cannot differ in it.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tpt_runtime.core.errors import StepFailed
 from tpt_runtime.core.rows import Sample
 from tpt_runtime.sample.engine import Generated
 
@@ -113,6 +115,11 @@ class Endings:
             ids = [*ids, self.end]
         count = len(generated.ids)
         logprob = generated.logprob / count if count else 0.0
+        if not math.isfinite(logprob):
+            raise StepFailed(
+                f"the model gives a log-probability of {logprob}: its weights hold infinite or undefined numbers, so its "
+                "training has diverged; lower training.learningRate in a new run, or check the base model"
+            )
         return Sample(index=index, text=text, ids=ids, tokens=count, finish=finish, logprob=logprob)
 
 
