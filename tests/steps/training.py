@@ -33,6 +33,7 @@ def tiny_model(folder: Path, *, hidden: int = 32, layers: int = 2, seed: int = 0
         num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
+        head_dim=32,  # the smallest that vLLM's attention on the CPU has
         max_position_embeddings=256,
         bos_token_id=0,
         eos_token_id=END,
