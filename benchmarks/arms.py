@@ -1,6 +1,6 @@
 """What correctness adds: the quickstart's run against its controls, over seeds.
 
-    python benchmarks/arms.py --folder runs/arms [--seeds 0,1,2] [--arms Correct,Parseable,Random] [--rounds 4] [--samples 32]
+    python -m benchmarks.arms --folder runs/arms [--seeds 0,1,2] [--arms Correct,Parseable,Random] [--rounds 4] [--samples 32]
 
 Each seed has a base model and data of its own; each arm trains that model for as many rounds with another `pruning.keep`.
 The base and the last model are measured with 32 samples a question on the evaluation set, which decides nothing. Printed for
@@ -24,6 +24,7 @@ from tpt_runtime.core.resource import parse_run
 from tpt_runtime.verify.passk import Tally, difference, estimate
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "quickstart" / "run.yaml"
+TPT = str(Path(sys.executable).with_name("tpt"))
 TREATMENT = "Correct"
 Tallies = Mapping[str, Tally]
 
@@ -59,11 +60,11 @@ def _options() -> argparse.Namespace:
 
 def _outcome(options: argparse.Namespace, seed: int, arm: str) -> Outcome:
     made, workdir = options.folder / f"seed-{seed}", options.folder / f"seed-{seed}-{arm.lower()}"
-    subprocess.run(["tpt", "demo-model", str(made), "--seed", str(seed)], check=True)
+    subprocess.run([TPT, "demo-model", str(made), "--seed", str(seed)], check=True)
     resource = _resource(options, seed, arm, made.resolve())
     file = options.folder / f"{workdir.name}.json"  # JSON is YAML too
     write_json(file, resource)
-    subprocess.run(["tpt", "run", str(file), "--workdir", str(workdir)], check=True)
+    subprocess.run([TPT, "run", str(file), "--workdir", str(workdir)], check=True)
     root = workdir / "artifacts"
     paths = Commands(parse_run(resource, str(file)), str(workdir), str(root)).paths
     status = json.loads((workdir / "status.json").read_bytes())

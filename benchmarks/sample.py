@@ -1,6 +1,6 @@
 """Generated tokens a second of the sample step, against plain vLLM over the same prompts with the same sampling parameters.
 
-    python benchmarks/sample.py [--folder runs/quickstart] [--prompts 800] [--samples 4] [--repeats 5] [--programs 3]
+    python -m benchmarks.sample [--folder runs/quickstart] [--prompts 800] [--samples 4] [--repeats 5] [--programs 3]
 
 FOLDER holds the quickstart's model/ and data/ (`tpt demo-model` writes them); without it they are made, which takes a minute.
 
@@ -17,7 +17,6 @@ Ratios are of repetitions that follow each other, with the 95 % interval of thei
 
 import argparse
 import json
-import math
 import os
 import shutil
 import statistics
@@ -30,6 +29,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from benchmarks.ratios import ratio
 from tpt_runtime.artifacts.files import write_rows
 from tpt_runtime.core.choices import SamplingEngine
 from tpt_runtime.core.configs import SampleConfig, SamplePart
@@ -47,8 +47,6 @@ MAX_TOKENS = 32
 TEMPERATURE = 0.8
 FEW = 32
 """Prompts where batches are far from full."""
-T_QUANTILE = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26}
-"""97.5 % quantiles of Student's t by degrees of freedom."""
 
 Arm = Callable[[int], float]
 """Takes the number of the repetition, returns tokens a second."""
@@ -221,7 +219,7 @@ class Workshop:
         flags = [
             word for name, value in {**given, "repeats": repeats, "alone": out}.items() for word in (f"--{name}", str(value))
         ]
-        _run([sys.executable, __file__, *flags], environment)
+        _run([sys.executable, "-m", "benchmarks.sample", *flags], environment)
 
     def programs(self) -> dict[str, list[float]]:
         """Return the wall seconds of whole programs, repetition by repetition."""
@@ -311,25 +309,9 @@ def table(title: str, results: dict[str, list[float]], peer: str) -> str:
     """Return medians, spread, and each arm's ratio to the peer with its 95 % interval."""
     lines = [f"| {title} | median | lowest to highest | ratio to {peer} (95 %) |", "|---|---|---|---|"]
     for arm, values in results.items():
-        ratio = "1"
-        if arm != peer:
-            pairs = zip(values, results[peer], strict=True)
-            ratio = "{:.2f} ({:.2f} to {:.2f})".format(
-                *map(math.exp, interval([math.log(mine / theirs) for mine, theirs in pairs]))
-            )
-        lines.append(
-            f"| {arm} | {_short(statistics.median(values))} | {_short(min(values))} to {_short(max(values))} | {ratio} |"
-        )
+        cell = "1" if arm == peer else ratio(values, results[peer])
+        lines.append(f"| {arm} | {_short(statistics.median(values))} | {_short(min(values))} to {_short(max(values))} | {cell} |")
     return "\n".join(lines) + "\n"
-
-
-def interval(values: list[float]) -> tuple[float, float, float]:
-    """Return the mean and its 95 % interval by Student's t; with one value, that value."""
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return mean, mean, mean
-    half = T_QUANTILE.get(len(values) - 1, 1.96) * statistics.stdev(values) / math.sqrt(len(values))
-    return mean, mean - half, mean + half
 
 
 def _short(value: float) -> str:

@@ -1,6 +1,6 @@
 """Trained tokens a second, against a plain `SFTTrainer` in the same process.
 
-    TPT_GSM8K=FOLDER python benchmarks/train.py [--rows 240] [--repeats 5] [--hidden 256] [--layers 6]
+    TPT_GSM8K=FOLDER python -m benchmarks.train [--rows 240] [--repeats 5] [--hidden 256] [--layers 6]
 
 FOLDER holds GSM8K's train.jsonl and test.jsonl (fields question and answer). A small Llama with random weights is trained
 on as many rows, one epoch, eight rows a step, once by a plain `SFTTrainer` (padded batches in random order) and once by each
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ratios import interval, ratio
 from tpt_runtime.artifacts.files import write_rows
 from tpt_runtime.core.choices import Batching
 from tpt_runtime.core.configs import TrainConfig
@@ -39,8 +40,6 @@ BATCH = 8
 MAX_LENGTH = 1024
 LEARNING_RATE = 1e-3
 VOCABULARY = 2048
-T_QUANTILE = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26}
-"""97.5 % quantiles of Student's t by degrees of freedom."""
 
 
 @dataclass(frozen=True)
@@ -260,23 +259,13 @@ def table(results: dict[str, list[Result]]) -> str:
     peers = results[PEER]
     for arm, found in results.items():
         speeds = [result.tokens_per_second for result in found]
-        ratios = [math.log(mine.tokens_per_second / peer.tokens_per_second) for mine, peer in zip(found, peers, strict=True)]
         losses = [mine.held_out_loss - peer.held_out_loss for mine, peer in zip(found, peers, strict=True)]
-        ratio = "1" if arm == PEER else "{:.2f} ({:.2f} to {:.2f})".format(*(math.exp(value) for value in interval(ratios)))
+        cell = "1" if arm == PEER else ratio(speeds, [peer.tokens_per_second for peer in peers])
         loss = "0" if arm == PEER else "{:+.3f} ({:+.3f} to {:+.3f})".format(*interval(losses))
         median = statistics.median(result.held_out_loss for result in found)
         spread = f"{min(speeds):.0f} to {max(speeds):.0f}"
-        lines.append(f"| {arm} | {statistics.median(speeds):.0f} | {spread} | {ratio} | {median:.3f} | {loss} |")
+        lines.append(f"| {arm} | {statistics.median(speeds):.0f} | {spread} | {cell} | {median:.3f} | {loss} |")
     return "\n".join(lines)
-
-
-def interval(values: list[float]) -> tuple[float, float, float]:
-    """Return the mean and its 95 % interval by Student's t; with one value, that value."""
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return mean, mean, mean
-    half = T_QUANTILE.get(len(values) - 1, 1.96) * statistics.stdev(values) / math.sqrt(len(values))
-    return mean, mean - half, mean + half
 
 
 if __name__ == "__main__":
