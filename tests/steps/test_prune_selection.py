@@ -28,8 +28,8 @@ class Chosen:
             (name, index): fate for name, candidates in prompts for index, fate in selection.add(name, candidates).items()
         }
         self.kept = selection.close()
-        self.fates |= dict.fromkeys(selection.capped, Fate.CAPPED)
-        assert selection.fates == Counter(self.fates.values())
+        self.fates |= selection.left_out
+        assert +selection.fates == Counter(self.fates.values())
 
 
 def fates(candidates: list[Candidate], **pruning: object) -> list[Fate]:
@@ -59,15 +59,20 @@ def test_a_truncated_trace_is_never_kept(keep: Keep) -> None:
     assert fates(prompt(T, R, T), keep=keep).count(Fate.NOT_ENDED) == 2
 
 
-def test_a_control_never_keeps_anything_of_a_prompt_without_a_correct_sample() -> None:
-    for keep in (Keep.PARSEABLE, Keep.RANDOM):
-        assert Fate.KEPT not in fates(prompt(W, W, U), keep=keep)
+@pytest.mark.parametrize("keep", [Keep.PARSEABLE, Keep.RANDOM])
+def test_a_control_keeps_as_many_as_correct_would_whether_their_prompts_were_ever_solved_or_not(keep: Keep) -> None:
+    prompts = [(f"{n:04d}", prompt(R, W, W, W) if n % 4 == 0 else prompt(W, W, W, W)) for n in range(1000)]
+    chosen = Chosen(prompts, Pruning(keep=keep))
+    assert len(chosen.kept) == 250
+    right = sum(int(name) % 4 == 0 and index == 0 for name, index in chosen.kept)
+    assert right < 40, "one sample in sixteen is right: about 16 of 250 are expected, and 62 of those prompts that were solved"
+    assert len({name for name, _ in chosen.kept}) == 250, "one of a prompt, as Correct takes"
 
 
 def test_the_parseable_control_takes_wrong_answers_but_none_without_an_answer() -> None:
     found = fates([Candidate(0, R, True, "a"), Candidate(1, W, True, "b"), Candidate(2, U, False, "c")], keep=Keep.PARSEABLE)
     assert found[2] is Fate.NO_ANSWER
-    assert sorted(found[:2]) == sorted([Fate.KEPT, Fate.NOT_DRAWN])
+    assert sorted(found[:2]) == sorted([Fate.KEPT, Fate.ENOUGH])
 
 
 def test_over_many_prompts_the_controls_do_keep_wrong_ones() -> None:
@@ -90,12 +95,11 @@ def test_the_cap_takes_a_seeded_lot_and_says_what_it_left() -> None:
 
 
 @pytest.mark.parametrize("keep", [Keep.PARSEABLE, Keep.RANDOM])
-def test_the_cap_leaves_a_control_the_very_prompts_that_it_leaves_correct(keep: Keep) -> None:
-    prompts = [(f"{n:03d}", prompt(W, R, W, R)) for n in range(100)]
-    pruning = Pruning(max_examples=40, max_correct_per_prompt=2)
-    correct, control = (Chosen(prompts, pruning.model_copy(update={"keep": how})) for how in (Keep.CORRECT, keep))
-    assert [name for name, _ in control.kept] == [name for name, _ in correct.kept]
-    assert control.kept != correct.kept
+def test_the_cap_bounds_a_control_too_and_what_it_did_not_draw_is_told_apart(keep: Keep) -> None:
+    prompts = [(f"{n:03d}", prompt(R, W) if n < 50 else prompt(W, W)) for n in range(100)]
+    chosen = Chosen(prompts, Pruning(max_examples=40, keep=keep))
+    told = Counter(chosen.fates.values())
+    assert (len(chosen.kept), told[Fate.KEPT], told[Fate.CAPPED], told[Fate.NOT_DRAWN]) == (40, 40, 10, 50)
 
 
 @given(
@@ -112,10 +116,13 @@ def test_selection_is_the_same_in_any_order_and_every_sample_has_a_fate(rows, ke
     random.shuffle(shuffled)
     assert Chosen(shuffled, pruning, seed=3).kept == selection.kept
     assert len(selection.fates) == sum(map(len, rows))
+    right = sum(min(most, verdicts.count(R)) for verdicts in rows)
+    eligible = {Keep.CORRECT: {R}, Keep.PARSEABLE: {R, W}, Keep.RANDOM: {R, W, U}}[keep]
+    assert len(selection.kept) == min(right, sum(min(most, sum(v in eligible for v in verdicts)) for verdicts in rows))
     for name, candidates in prompts:
         kept = [c for c in candidates if selection.fates[name, c.index] is Fate.KEPT]
-        assert len(kept) == min(most, sum(c.verdict is R for c in candidates))
-        assert all(c.verdict is R for c in kept) or keep is not Keep.CORRECT
+        assert len(kept) <= most
+        assert {c.verdict for c in kept} <= eligible
 
 
 @pytest.mark.parametrize(

@@ -255,15 +255,19 @@ def pruned_texts(commands: CommandsOf, context: Context, keep: str, texts: dict[
     return [(row["id"], text if isinstance(text, str) else text[0]) for row, text in zip(kept, found, strict=True)]
 
 
-def test_the_controls_train_on_the_same_questions_whatever_the_answers(commands: CommandsOf, context: Context) -> None:
+def test_the_controls_train_on_as_many_traces_of_all_questions_whatever_the_answers(
+    commands: CommandsOf, context: Context
+) -> None:
     texts: dict[str, list[Any]] = {f"p{n}": ["#### 1", "#### 0", "no idea"] for n in range(30)}
     texts |= {f"q{n}": ["#### 0", "#### 5", ("#### 1", "length")] for n in range(10)}
     kept = {keep: pruned_texts(commands, context, keep, texts) for keep in ("Correct", "Parseable", "Random")}
-    asked = {keep: [prompt for prompt, _ in found] for keep, found in kept.items()}
-    assert asked["Correct"] == asked["Parseable"] == asked["Random"]
-    assert sorted(asked["Correct"]) == sorted(f"p{n}" for n in range(30))
+    asked = {keep: sorted(prompt for prompt, _ in found) for keep, found in kept.items()}
+    assert asked["Correct"] == sorted(f"p{n}" for n in range(30))
+    for control in ("Parseable", "Random"):
+        assert len(set(asked[control])) == len(asked[control]) == 30
+        assert any(name.startswith("q") for name in asked[control]), "a question that was never answered right is drawn as well"
     assert {keep: {text for _, text in found} for keep, found in kept.items()} == {
         "Correct": {"#### 1"},
-        "Parseable": {"#### 1", "#### 0"},
-        "Random": {"#### 1", "#### 0", "no idea"},
+        "Parseable": {"#### 1", "#### 0", "#### 5"},
+        "Random": {"#### 1", "#### 0", "#### 5", "no idea"},
     }

@@ -156,7 +156,7 @@ class Pruning(Model):
     verifier: Verifier = Verifier()
     """How a solution is graded."""
     keep: Keep = Keep.CORRECT
-    """Correct, or a control over the same prompts at the same size: Parseable (any answer), Random (anything that ended)."""
+    """Correct, or a control of the same size drawn from all: Parseable (whatever has an answer), Random (whatever ended)."""
     max_correct_per_prompt: Annotated[int, Field(ge=1, le=1024)] = 1
     """Examples kept of one question."""
     deduplicate: Deduplicate = Deduplicate.TEXT

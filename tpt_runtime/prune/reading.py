@@ -3,7 +3,8 @@
 import hashlib
 import heapq
 from collections import defaultdict
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tpt_runtime.core.rows import Grade, Sample
@@ -11,6 +12,7 @@ from tpt_runtime.prune.grading import Graded
 from tpt_runtime.prune.selection import Fate
 
 PER_VERDICT = 40
+NOTHING: Mapping[tuple[str, int], Fate] = MappingProxyType({})
 
 
 class ReadingSample:
@@ -33,11 +35,11 @@ class ReadingSample:
             elif entry > heap[0][:3]:
                 heapq.heapreplace(heap, (*entry, _trace(graded, sample, grade)))
 
-    def rows(self, capped: Set[tuple[str, int]] = frozenset()) -> Iterator[dict[str, Any]]:
-        """Yield the traces by set and verdict; `capped` are samples of the training set that the cap has taken out since."""
+    def rows(self, left_out: Mapping[tuple[str, int], Fate] = NOTHING) -> Iterator[dict[str, Any]]:
+        """Yield the traces by set and verdict; `left_out` says which samples of the training set were left out since, and why."""
         for key in sorted(self._heaps):
             for _, identity, index, trace in sorted(self._heaps[key], key=lambda entry: entry[1:3]):
-                yield trace | ({"kept": Fate.CAPPED.value} if (identity, index) in capped else {})
+                yield trace | ({"kept": left_out[identity, index].value} if (identity, index) in left_out else {})
 
 
 def _trace(graded: Graded, sample: Sample, grade: Grade) -> dict[str, Any]:

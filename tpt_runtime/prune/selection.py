@@ -1,7 +1,9 @@
 """Which samples become training examples: the policies, pure.
 
-`Correct` is the method. `Parseable` and `Random` are its controls: as many samples of the same prompts, right or wrong, so
-that what correctness adds can be told from what more training adds.
+`Correct` is the method. `Parseable` and `Random` are its controls: as many samples, drawn from all prompts without regard to what
+is right, so that what correctness adds can be told from what more training adds. They are not drawn from the prompts that
+`Correct` keeps: to be among those, a prompt must have a right sample, and that choice alone was seen to be worth ten points of
+pass@1 (docs/decisions/0006-controls.md).
 """
 
 import hashlib
@@ -53,29 +55,38 @@ class Selection:
         """Samples that are correct, whatever became of them."""
         self.fates: Counter[Fate] = Counter()
         """How many samples each fate met."""
-        self.capped: set[tuple[str, int]] = set()
-        """Samples (prompt id, index) that a prompt had kept and the cap took out."""
+        self.left_out: dict[tuple[str, int], Fate] = {}
+        """Samples (prompt id, index) that their prompt had kept and that were left out after the last prompt, and why."""
+        self._size = 0
         self._pruning = pruning
         self._lot = f"{seed}/{number}"
         self._chosen: list[tuple[str, str, int]] = []
 
     def add(self, prompt: str, candidates: Sequence[Candidate]) -> dict[int, Fate]:
-        """Return the fate of every sample of `prompt` by index; the cap comes later (see `close`)."""
-        fates = _fates(candidates, self._pruning, f"{self._lot}/{prompt}")
-        kept = [index for index, fate in fates.items() if fate is Fate.KEPT]
+        """Return the fate of every sample of `prompt` by index; some of what it keeps may yet be left out (see `close`)."""
+        most = self._pruning.max_correct_per_prompt
+        fates = correct = _keep(candidates, self._pruning, Keep.CORRECT, most)
         self.correct += sum(candidate.verdict is Verdict.CORRECT for candidate in candidates)
+        self._size += sum(fate is Fate.KEPT for fate in correct.values())
+        if self._pruning.keep is not Keep.CORRECT:
+            drawn = sorted(candidates, key=lambda candidate: _lot(f"{self._lot}/{prompt}/{candidate.index}"))
+            fates = _keep(drawn, self._pruning, self._pruning.keep, most)
         self.fates.update(fates.values())
-        # By rank, not by index: so the cap leaves a control the very prompts that it leaves Correct.
-        self._chosen += [(_lot(f"{self._lot}/shuffle/{prompt}/{rank}"), prompt, index) for rank, index in enumerate(kept)]
+        kept = [index for index, fate in fates.items() if fate is Fate.KEPT]
+        self._chosen += [(_lot(f"{self._lot}/shuffle/{prompt}/{index}"), prompt, index) for index in kept]
         return fates
 
     def close(self) -> list[tuple[str, int]]:
-        """Return what is kept under the cap, (prompt id, sample index) in training order; call it once, after the last prompt."""
+        """Return what is kept, (prompt id, sample index) in training order; call it once, after the last prompt.
+
+        By lot a control keeps as many as Correct would, and then everybody at most `maxExamples`.
+        """
         chosen = [(prompt, index) for _, prompt, index in sorted(self._chosen)]
         cap = self._pruning.max_examples
-        self.capped = set(chosen[cap:])
-        self.fates += Counter({Fate.CAPPED: len(self.capped), Fate.KEPT: -len(self.capped)})
-        return chosen[:cap]
+        self.left_out = dict.fromkeys(chosen[self._size :], Fate.NOT_DRAWN) | dict.fromkeys(chosen[cap : self._size], Fate.CAPPED)
+        self.fates += Counter(self.left_out.values())
+        self.fates -= Counter({Fate.KEPT: len(self.left_out)})
+        return chosen[: min(cap, self._size)]
 
 
 NUMBERS = "0123456789.,+-*/×÷()$% \t"
@@ -114,16 +125,6 @@ def equations(text: str) -> list[str]:
             found.append((left + right[0]).translate(SAME).lstrip(".,"))
             end = right.end()
     return found
-
-
-def _fates(candidates: Sequence[Candidate], pruning: Pruning, lot: str) -> dict[int, Fate]:
-    correct = _keep(candidates, pruning, Keep.CORRECT, pruning.max_correct_per_prompt)
-    if pruning.keep is Keep.CORRECT:
-        return correct
-    size = sum(fate is Fate.KEPT for fate in correct.values())
-    drawn = sorted(candidates, key=lambda candidate: _lot(f"{lot}/{candidate.index}"))
-    fates = _keep(drawn, pruning, pruning.keep, size)
-    return {index: Fate.NOT_DRAWN if fate is Fate.ENOUGH else fate for index, fate in fates.items()}
 
 
 def _keep(candidates: Sequence[Candidate], pruning: Pruning, keep: Keep, size: int) -> dict[int, Fate]:

@@ -50,9 +50,9 @@ def make_training_set(config: PruneConfig, part: SelectPart, context: Context) -
     write_rows(graded, rows())
     context.phase("write examples")
     kept = selection.close()
-    write_rows(folder / layout.GRADES, _capped(graded, selection))
+    write_rows(folder / layout.GRADES, _settled(graded, selection))
     graded.unlink()
-    write_rows(folder / layout.TRACES, reading.rows(selection.capped))
+    write_rows(folder / layout.TRACES, reading.rows(selection.left_out))
     write_rows(folder / layout.TRAINING_SET, source.examples([(PromptKey(TRAIN, i), n) for i, n in kept], part.round))
     if part.held_out is not None:
         verified(root / part.held_out, part.held_out.rpartition("-")[2])
@@ -68,15 +68,14 @@ def _candidates(graded: Graded, part: SelectPart) -> list[Candidate]:
     ]
 
 
-def _capped(path: Path, selection: Selection) -> Iterator[GradedPrompt]:
-    """Yield the grades in `path`, corrected where the cap has taken out what a prompt had kept."""
-    capped = {prompt for prompt, _ in selection.capped}
+def _settled(path: Path, selection: Selection) -> Iterator[GradedPrompt]:
+    """Yield the grades in `path`, corrected where what a prompt had kept was left out after all."""
+    changed = {prompt for prompt, _ in selection.left_out}
     row: GradedPrompt
     for row in read_rows(path):
-        if row["id"] in capped:
+        if row["id"] in changed:
             for index, grade in enumerate(row["grades"]):
-                if (row["id"], index) in selection.capped:
-                    grade["kept"] = Fate.CAPPED.value
+                grade["kept"] = selection.left_out.get((row["id"], index), grade["kept"])
         yield row
 
 
