@@ -1,11 +1,13 @@
-"""What correctness adds: the quickstart's run against its controls, over seeds.
+"""What correctness adds: an example's run against its controls, over seeds.
 
     python -m benchmarks.arms --folder runs/arms [--seeds 0,1,2] [--arms Correct,Parseable,Random] [--rounds 4] [--samples 32]
+    python -m benchmarks.arms --folder runs/arms-smollm2 --kind smollm2 --seeds 0 --arms Correct,Parseable --rounds 2 --samples 4
 
-Each seed has a base model and data of its own; each arm trains that model for as many rounds with another `pruning.keep`.
-The base and the last model are measured with 32 samples a question on the evaluation set, which decides nothing. Printed for
-each arm: pass@1 and pass@32 before and after with 95 % intervals by question, and the gain of Correct over each control, paired
-by question. Runs that are finished are not repeated, so a stopped benchmark goes on where it was.
+Each seed has a base model and data of its own (SmolLM2 is one model; there a seed is that of the run); each arm trains that model
+for as many rounds with another `pruning.keep`. The base and the last model are measured with so many samples a question on the
+evaluation set, which decides nothing. Printed for each arm: pass@1 and pass@k before and after with 95 % intervals by question,
+and the gain of Correct over each control, paired by question. Runs that are finished are not repeated, so a stopped benchmark
+goes on where it was.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from tpt_runtime.core.commands import Commands
 from tpt_runtime.core.resource import parse_run
 from tpt_runtime.verify.passk import Tally, difference, estimate
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "quickstart" / "run.yaml"
+EXAMPLES = Path(__file__).parent.parent / "examples"
 TPT = str(Path(sys.executable).with_name("tpt"))
 TREATMENT = "Correct"
 Tallies = Mapping[str, Tally]
@@ -51,6 +53,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="where models, data and runs go")
+    parser.add_argument("--kind", choices=["quickstart", "smollm2"], default="quickstart", help="which example and demo model")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--arms", default="Correct,Parseable,Random")
     parser.add_argument("--rounds", type=int, default=4)
@@ -60,7 +63,7 @@ def _options() -> argparse.Namespace:
 
 def _outcome(options: argparse.Namespace, seed: int, arm: str) -> Outcome:
     made, workdir = options.folder / f"seed-{seed}", options.folder / f"seed-{seed}-{arm.lower()}"
-    subprocess.run([TPT, "demo-model", str(made), "--seed", str(seed)], check=True)
+    subprocess.run([TPT, "demo-model", str(made), "--kind", options.kind, "--seed", str(seed)], check=True)
     resource = _resource(options, seed, arm, made.resolve())
     file = options.folder / f"{workdir.name}.json"  # JSON is YAML too
     write_json(file, resource)
@@ -74,8 +77,8 @@ def _outcome(options: argparse.Namespace, seed: int, arm: str) -> Outcome:
 
 
 def _resource(options: argparse.Namespace, seed: int, arm: str, made: Path) -> dict[str, Any]:
-    """Return the quickstart's resource with what this run changes."""
-    resource: dict[str, Any] = json.loads(json.dumps(read_resources(EXAMPLE)[0]))
+    """Return the example's resource with what this run changes."""
+    resource: dict[str, Any] = json.loads(json.dumps(read_resources(EXAMPLES / options.kind / "run.yaml")[0]))
     spec = resource["spec"]
     resource["metadata"] = {"name": f"seed-{seed}-{arm.lower()}"}
     spec["maxRounds"] = options.rounds
