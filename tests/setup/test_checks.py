@@ -100,3 +100,8 @@ def test_where_vllm_has_no_wheel_the_user_is_told_what_is_used_instead(machine, 
 def test_where_vllm_has_a_wheel_there_is_nothing_to_tell(machine):
     assert remark(machine(), LOCAL) is None
     assert remark(machine(architecture="aarch64"), GPU) is None
+
+
+def test_a_node_of_a_cluster_needs_linux(machine, mac):
+    assert any("a node of a cluster needs Linux" in line for line in checks.missing(mac, PROFILES["e2e"]))
+    assert checks.missing(machine(root=True), PROFILES["e2e"]) == ()

@@ -9,6 +9,7 @@ import pytest
 from tpt_runtime.setup import __main__ as setup
 from tpt_runtime.setup import machine as machines
 from tpt_runtime.setup.machine import Machine
+from tpt_runtime.setup.profiles import PROFILES
 
 PROJECT = Path(setup.__file__).parents[2] / "pyproject.toml"
 
@@ -96,6 +97,16 @@ def test_a_machine_that_is_not_fit_is_refused_before_anything_is_run(shell, monk
     said = capsys.readouterr().err
     assert "  memory: " in said
     assert "  disk: " in said
+
+
+def test_a_program_that_went_away_is_installed_and_the_environment_is_left_alone(shell, monkeypatch, machine):
+    setup.main([])
+    written = shell.stamp.read_text()
+    shell.commands.clear()
+    monkeypatch.setattr(machines, "look", lambda _checkout: machine(root=True, tools=frozenset(PROFILES["e2e"].tools) - {"runc"}))
+    assert setup.main(["--profile", "e2e"]) == 0
+    assert shell.commands == ["apt-get update", "apt-get install --yes --no-install-recommends runc"]
+    assert shell.stamp.read_text() == written
 
 
 def test_a_dry_run_prints_the_commands_and_runs_none(shell, capsys):

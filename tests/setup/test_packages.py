@@ -3,9 +3,11 @@
 import pytest
 
 from tpt_runtime.setup import packages
+from tpt_runtime.setup.machine import CNI
 from tpt_runtime.setup.profiles import PROFILES
 
-LOCAL, GPU, DEV = PROFILES["local"], PROFILES["gpu"], PROFILES["dev"]
+LOCAL, GPU, DEV, E2E = (PROFILES[name] for name in ("local", "gpu", "dev", "e2e"))
+ALL_TOOLS = frozenset(E2E.tools)
 NEITHER = {"libnuma": False, "compiler": False}
 
 
@@ -81,3 +83,22 @@ def test_linters_need_no_compiler(machine):
 
 def test_when_nothing_is_needed_nothing_is_run(machine):
     assert packages.commands(machine(), ()) == ()
+
+
+def test_the_programs_of_a_profile_come_from_the_packages_that_have_them(machine):
+    found = machine(root=True, tools=ALL_TOOLS - {"nft", CNI})
+    *_, last = packages.commands(found, packages.needs(found, E2E))
+    assert set(last[-2:]) == {"nftables", "containernetworking-plugins"}
+    assert packages.needs(machine(tools=ALL_TOOLS), E2E) == ()
+    assert packages.needs(machine(), LOCAL) == ()
+
+
+def test_every_program_of_a_profile_has_a_package_on_debian(machine):
+    found = machine(root=True)
+    *_, last = packages.commands(found, packages.needs(found, E2E))
+    assert len(last[4:]) == len(E2E.tools) > 5
+
+
+def test_where_a_programs_package_is_not_known_only_the_program_is_named(machine):
+    (line,) = packages.complaints(machine(distribution=frozenset({"fedora"}), tools=ALL_TOOLS - {"runc"}), E2E)
+    assert line == "system: runc missing; install it with your system's package manager"

@@ -119,6 +119,8 @@ def test_a_stamp_is_current_for_its_digest_and_profile_only():
 def test_every_profile_contains_what_linters_need():
     assert recipe.is_current(recipe.stamp("abc", LOCAL), "abc", DEV)
     assert recipe.is_current(recipe.stamp("abc", GPU), "abc", DEV)
+    assert recipe.is_current(recipe.stamp("abc", LOCAL), "abc", PROFILES["e2e"])
+    assert not recipe.is_current(recipe.stamp("abc", PROFILES["e2e"]), "abc", LOCAL)
     assert all("dev" in profile.extras for profile in PROFILES.values())
 
 

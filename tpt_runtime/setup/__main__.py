@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tpt_runtime.setup import checks, machine, profiles, recipe
+from tpt_runtime.setup import checks, machine, packages, profiles, recipe
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STAMP = CHECKOUT / ".venv" / "tpt-setup.json"
@@ -30,19 +30,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = checks.missing(facts, profile, installs=not current)
     if lines:
         return _refuse(profile, lines)
-    if current:
+    if current and not packages.needs(facts, profile):
         print(f"set-up: up to date ({profile.name})", flush=True)
         return 0
     remark = profiles.remark(facts, profile)
     if remark:
         print(f"set-up: {remark}", flush=True)
-    return _install(facts, profile, dry=options.dry_run)
+    order = recipe.Order(profile, recipe.torch_pin(_project()), sys.executable, current=current, quiet=not sys.stdout.isatty())
+    return _install(facts, order, dry=options.dry_run)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m tpt_runtime.setup", description="Install TPT into .venv.")
     known = sorted(profiles.PROFILES)
-    text = "local: no GPU; gpu: NVIDIA GPUs; dev: linters and fast tests only (default: local or gpu)"
+    text = "local: no GPU; gpu: NVIDIA GPUs; dev: linters and fast tests only; e2e: dev and a node (default: local or gpu)"
     parser.add_argument("--profile", choices=known, help=text)
     parser.add_argument("--dry-run", action="store_true", help="print the commands and run none of them")
     return parser.parse_args(arguments)
@@ -71,8 +72,7 @@ def _is_current(profile: profiles.Profile) -> bool:
     return recipe.is_current(written, _digest(), profile)
 
 
-def _install(facts: machine.Machine, profile: profiles.Profile, *, dry: bool) -> int:
-    order = recipe.Order(profile, recipe.torch_pin(_project()), sys.executable, quiet=not sys.stdout.isatty())
+def _install(facts: machine.Machine, order: recipe.Order, *, dry: bool) -> int:
     stages = recipe.stages(facts, order)
     begun = time.monotonic()
     for number, stage in enumerate(stages, start=1):
@@ -86,8 +86,9 @@ def _install(facts: machine.Machine, profile: profiles.Profile, *, dry: bool) ->
             )
             return 1
     if not dry:
-        STAMP.write_text(recipe.stamp(_digest(), profile), encoding="utf-8")
-        print(f"set-up: done in {time.monotonic() - begun:.0f} s ({profile.name})", flush=True)
+        if not order.current:
+            STAMP.write_text(recipe.stamp(_digest(), order.profile), encoding="utf-8")
+        print(f"set-up: done in {time.monotonic() - begun:.0f} s ({order.profile.name})", flush=True)
     return 0
 
 

@@ -32,7 +32,9 @@ def _system(machine: Machine, profile: Profile) -> Iterator[str]:
         return
     if profile.name == "gpu" and not machine.nvidia:
         yield "GPU: nvidia-smi does not answer; install NVIDIA's driver, or use --profile local"
-    if profile.name == "dev":
+    if profile.tools and machine.system != "Linux":
+        yield f"system: {machine.system} found; a node of a cluster needs Linux"
+    if profile.extras == ("dev",):
         return
     if machine.architecture not in ("x86_64", "aarch64"):
         yield f"processor: {machine.architecture} found; x86-64 or arm64 is needed"

@@ -16,6 +16,12 @@ from pathlib import Path
 SUPPORTED_PYTHONS = ((3, 11), (3, 14))
 """The first and the last Python that TPT and its engine have wheels for."""
 
+TOOLS = ("buildah", "containerd", "debootstrap", "ip", "iptables", "nft", "prometheus", "runc")
+"""Programs that a profile may need."""
+CNI = "bridge of CNI"
+"""Another of them, by the name it has here: the plugin of container networks, which is on no PATH."""
+CNI_PLUGIN = Path("/usr/lib/cni/bridge")
+
 ARCHITECTURES = {"amd64": "x86_64", "x86-64": "x86_64", "arm64": "aarch64"}
 
 
@@ -48,6 +54,8 @@ class Machine:
     headers: bool = True
     compiler: bool = True
     libnuma: bool = True
+    tools: frozenset[str] = frozenset()
+    """Those of `TOOLS` and `CNI` that are there."""
 
 
 def look(checkout: Path) -> Machine:
@@ -70,6 +78,7 @@ def look(checkout: Path) -> Machine:
         headers=Path(sysconfig.get_paths()["include"], "Python.h").is_file(),
         compiler=shutil.which((os.environ.get("CXX") or "c++").split()[0]) is not None,
         libnuma=_loads("libnuma.so.1"),
+        tools=_tools(),
     )
 
 
@@ -151,6 +160,12 @@ def _answers(command: tuple[str, ...]) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
+
+
+def _tools() -> frozenset[str]:
+    places = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    found = {name for name in TOOLS if shutil.which(name, path=places)}
+    return frozenset(found | ({CNI} if CNI_PLUGIN.is_file() else set()))
 
 
 def _loads(library: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tpt_runtime.setup.machine import Machine
+from tpt_runtime.setup.machine import CNI, Machine
 from tpt_runtime.setup.profiles import Profile, engine_has_wheel
 
 if TYPE_CHECKING:
@@ -15,6 +15,19 @@ LIBNUMA = "libnuma (vLLM's CPU engine loads it)"
 COMPILER = "a C++ compiler (DeepSpeed and Triton build small extensions at first use)"
 HEADERS = "Python's headers (for the same extensions)"
 VENV = "Python's venv module"
+
+DEBIAN_TOOLS = {
+    "buildah": "buildah",
+    "containerd": "containerd",
+    "debootstrap": "debootstrap",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "nft": "nftables",
+    "prometheus": "prometheus",
+    "runc": "runc",
+    CNI: "containernetworking-plugins",
+}
+"""Packages of the programs that profiles need. Their names elsewhere are not known here."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +42,7 @@ class Manager:
 MANAGERS = {
     "debian": Manager(
         (("apt-get", "update"), ("apt-get", "install", "--yes", "--no-install-recommends")),
-        {LIBNUMA: "libnuma1", COMPILER: "g++", HEADERS: "python{version}-dev", VENV: "python{version}-venv"},
+        {LIBNUMA: "libnuma1", COMPILER: "g++", HEADERS: "python{version}-dev", VENV: "python{version}-venv", **DEBIAN_TOOLS},
     ),
     "fedora": Manager(
         (("dnf", "install", "--assumeyes"),),
@@ -52,12 +65,13 @@ def needs(machine: Machine, profile: Profile) -> tuple[str, ...]:
     """Return what the system lacks for a profile, in words."""
     if machine.system != "Linux":
         return () if machine.ensurepip else (VENV,)
-    builds = profile.name != "dev"
+    builds = profile.extras != ("dev",)
     lacks = (
         (LIBNUMA, not machine.libnuma and profile.name == "local" and engine_has_wheel(machine)),
         (COMPILER, not machine.compiler and builds),
         (HEADERS, not machine.headers and builds),
         (VENV, not machine.ensurepip),
+        *((tool, tool not in machine.tools) for tool in profile.tools),
     )
     return tuple(what for what, missing in lacks if missing)
 
@@ -76,7 +90,7 @@ def manager_of(machine: Machine) -> Manager | None:
 def commands(machine: Machine, what: tuple[str, ...]) -> tuple[Command, ...]:
     """Return the commands that install what is needed; empty when nothing is, or nobody knows how."""
     manager = manager_of(machine)
-    if manager is None or not what:
+    if manager is None or not what or not manager.names.keys() >= set(what):
         return ()
     version = ".".join(map(str, machine.python))
     names = tuple(dict.fromkeys(manager.names[need].format(version=version) for need in what))

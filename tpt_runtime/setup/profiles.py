@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tpt_runtime.setup.machine import Machine
+from tpt_runtime.setup.machine import CNI, TOOLS, Machine
 
 GIB = 1024**3
 GB = 1000**3
@@ -20,6 +20,8 @@ class Profile:
     memory: int
     disk: int
     """Free disk for the packages, while they are unpacked, and for a first run."""
+    tools: tuple[str, ...] = ()
+    """Programs that are run."""
 
 
 PROFILES = {
@@ -27,6 +29,8 @@ PROFILES = {
     "local": Profile("local", ("local", "dev"), memory=7 * GIB, disk=10 * GB),
     "gpu": Profile("gpu", ("gpu", "dev"), memory=15 * GIB, disk=30 * GB),
     "dev": Profile("dev", ("dev",), memory=1 * GIB, disk=2 * GB),
+    # What it starts needs no environment: the steps run in images.
+    "e2e": Profile("e2e", ("dev",), memory=11 * GIB, disk=35 * GB, tools=(*TOOLS, CNI)),
 }
 
 

@@ -43,13 +43,16 @@ class Order:
     """The version of torch that pyproject.toml pins."""
     interpreter: str
     """The Python that makes the environment."""
+    current: bool = False
+    """The environment is as it should be: only the system's packages are looked at."""
     quiet: bool = False
     """Only pip's errors: where nobody watches a terminal, its progress would be noise."""
 
 
 def stages(machine: Machine, order: Order) -> tuple[Stage, ...]:
     """Return the stages that take this machine from what it is to a working `.venv`."""
-    parts = (_system_stages, _environment_stages, _torch_stages, _project_stages)
+    environment = () if order.current else (_environment_stages, _torch_stages, _project_stages)
+    parts = (_system_stages, *environment)
     return tuple(stage for part in parts for stage in part(machine, order))
 
 
@@ -80,8 +83,8 @@ def stamp(wanted: str, profile: Profile) -> str:
 
 
 def is_current(written: str | None, wanted: str, profile: Profile) -> bool:
-    """Return whether the stamp in `.venv` says that all this is installed; every profile contains `dev`."""
-    accepted = PROFILES.values() if profile.name == "dev" else (profile,)
+    """Return whether the stamp in `.venv` says that all this is installed; every profile contains the extra `dev`."""
+    accepted = PROFILES.values() if profile.extras == ("dev",) else (profile,)
     return written in [stamp(wanted, one) for one in accepted]
 
 
