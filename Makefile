@@ -8,6 +8,8 @@ OFFLINE := HF_HUB_OFFLINE=1
 # vLLM's CPU build has wheels for Linux x86-64 only; elsewhere Transformers samples and plain PyTorch trains.
 QUICKSTART := examples/quickstart/$(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),run,run-without-vllm).yaml
 
+CHART_CRD := charts/tpt-operator/files/tpt.dev_selfimprovementruns.yaml
+
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test check verify generate soak
 
@@ -38,12 +40,13 @@ check: ## Lint, check the format, the types, the layers, and that what is genera
 verify: ## Fail if anything that is generated differs from what would be generated now
 	@$(PYTHON) -m tpt_runtime.setup --profile dev
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(BIN)/tpt crd --output "$$fresh" && \
-	if diff -r crds "$$fresh"; then echo "make verify: crds/ is current"; \
-	else echo "make verify: crds/ differs from the models; run: make generate"; exit 1; fi
+	if diff -r crds "$$fresh" && diff $(CHART_CRD) "$$fresh"; then echo "make verify: crds/ and the chart's are current"; \
+	else echo "make verify: the definition differs from the models; run: make generate"; exit 1; fi
 
-generate: ## Write what is generated from the models: crds/
+generate: ## Write what is generated from the models: crds/, and the chart's copy
 	@$(PYTHON) -m tpt_runtime.setup --profile dev
 	@$(BIN)/tpt crd --output crds
+	@$(BIN)/tpt crd --output $(dir $(CHART_CRD))
 
 soak: ## Run the planner's simulation with 100,000 examples
 	@$(PYTHON) -m tpt_runtime.setup

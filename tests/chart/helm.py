@@ -1,0 +1,46 @@
+"""Helm as a process: what the chart renders to."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CHART = Path(__file__).parents[2] / "charts" / "tpt-operator"
+SECONDS = 60.0
+
+Json = dict[str, Any]
+
+
+def program() -> str:
+    """Return where Helm is; without it the test is left out, but not in CI."""
+    named = os.environ.get("KUBEBUILDER_ASSETS")
+    found = shutil.which("helm", path=named) if named else None
+    found = found or shutil.which("helm")
+    if found is None:
+        why = "there is no helm in KUBEBUILDER_ASSETS or on the PATH"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{why}, and CI must not pass without the tests of the chart")
+        pytest.skip(f"{why}: the tests of the chart are left out")
+    return found
+
+
+def helm(*arguments: str) -> str:
+    done = subprocess.run([program(), *arguments], capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, f"helm {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def rendered(namespace: str = "tpt-system", **values: Any) -> list[Json]:
+    """Return the manifests of a release `tpt-operator`; `values` by their paths, with `__` for a dot."""
+    settings = [f"--set={name.replace('__', '.')}={value}" for name, value in values.items()]
+    text = helm("template", "tpt-operator", str(CHART), f"--namespace={namespace}", *settings)
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def one(manifests: list[Json], kind: str, name: str = "tpt-operator") -> Json:
+    (found,) = (item for item in manifests if (item["kind"], item["metadata"]["name"]) == (kind, name))
+    return found

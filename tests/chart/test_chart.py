@@ -1,0 +1,135 @@
+"""What the chart renders to, in both of its modes."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chart.helm import CHART, helm, one, rendered
+from tpt_operator.__main__ import main
+from tpt_runtime import __version__
+from tpt_runtime.core.crd import FILE, crd, crd_yaml
+
+ROOT = Path(__file__).parents[2]
+RULES = yaml.safe_load((CHART / "files" / "rbac-rules.yaml").read_text(encoding="utf-8"))
+MODES = {"cluster-wide": {}, "namespaced": {"watchNamespace": "team-a"}}
+
+
+def container(manifests):
+    (found,) = one(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+def understood(manifests):
+    """Return what the operator makes of its arguments."""
+    return main.make_context("tpt_operator", list(container(manifests)["args"])).params
+
+
+def grants(manifests):
+    """Return the rules of each role, by where they hold: None is everywhere."""
+    found = [item for item in manifests if item["kind"] in ("Role", "ClusterRole")]
+    return [(item["metadata"].get("namespace"), rule) for item in found for rule in item["rules"]]
+
+
+@pytest.mark.parametrize("values", MODES.values(), ids=MODES)
+def test_helm_has_nothing_to_complain_of(values):
+    helm("lint", "--strict", str(CHART), *(f"--set={name}={value}" for name, value in values.items()))
+
+
+@pytest.mark.parametrize("values", MODES.values(), ids=MODES)
+def test_the_operator_may_do_exactly_what_the_shipped_rules_say(values):
+    rules = [rule for _, rule in grants(rendered(**values))]
+    key = str
+    assert sorted(rules, key=key) == sorted(RULES, key=key)
+
+
+def test_cluster_wide_it_may_do_that_everywhere_and_hold_leases_at_home_only():
+    places = {(rule["resources"][0], where) for where, rule in grants(rendered())}
+    assert ("leases", "tpt-system") in places
+    assert {where for resource, where in places if resource != "leases"} == {None}
+
+
+def test_for_one_namespace_it_may_do_nothing_elsewhere():
+    manifests = rendered(watchNamespace="team-a")
+    assert {"ClusterRole", "ClusterRoleBinding"}.isdisjoint(item["kind"] for item in manifests)
+    places = {(rule["resources"][0], where) for where, rule in grants(manifests)}
+    assert {where for resource, where in places if resource != "leases"} == {"team-a"}
+    assert ("leases", "tpt-system") in places
+
+
+@pytest.mark.parametrize("values", MODES.values(), ids=MODES)
+def test_every_role_is_bound_to_the_operators_account(values):
+    manifests = rendered(**values)
+    account = one(manifests, "ServiceAccount")["metadata"]
+    bindings = [item for item in manifests if item["kind"] in ("RoleBinding", "ClusterRoleBinding")]
+    given = {(item["roleRef"]["kind"], item["roleRef"]["name"], item["metadata"].get("namespace")) for item in bindings}
+    roles = [item for item in manifests if item["kind"] in ("Role", "ClusterRole")]
+    assert given == {(item["kind"], item["metadata"]["name"], item["metadata"].get("namespace")) for item in roles}
+    subject = {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+    assert all(item["subjects"] == [subject] for item in bindings)
+    assert one(manifests, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == account["name"]
+
+
+def test_the_operator_understands_its_arguments():
+    assert understood(rendered(watchNamespace="team-a", leaseSeconds=5, logLevel="DEBUG", images__tag="9")) == {
+        "sampler_image": "localhost/tpt-sampler:9-cpu",
+        "pruner_image": "localhost/tpt-pruner:9-cpu",
+        "trainer_image": "localhost/tpt-trainer:9-cpu",
+        "image_pull_policy": "IfNotPresent",
+        "namespace": "team-a",
+        "lease_namespace": "tpt-system",
+        "lease_seconds": 5,
+        "port": 8080,
+        "resync_seconds": 180.0,
+        "log_level": "DEBUG",
+    }
+
+
+def test_cluster_wide_no_namespace_is_named():
+    assert understood(rendered())["namespace"] is None
+
+
+def test_images_are_of_the_charts_version_unless_whole_names_are_given():
+    manifests = rendered(images__registry="registry.example/tpt", images__trainer="own/trainer:1")
+    assert container(manifests)["image"] == f"registry.example/tpt/tpt-operator:{__version__}"
+    assert understood(manifests)["sampler_image"] == f"registry.example/tpt/tpt-sampler:{__version__}-cpu"
+    assert understood(manifests)["trainer_image"] == "own/trainer:1"
+
+
+def test_probes_and_service_ask_where_the_operator_answers():
+    manifests = rendered()
+    operator = container(manifests)
+    (port,) = operator["ports"]
+    assert port == {"name": "metrics", "containerPort": understood(manifests)["port"]}
+    assert operator["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+    assert operator["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+    service = one(manifests, "Service")["spec"]
+    assert service["ports"] == [{"name": "metrics", "port": 8080, "targetPort": "metrics"}]
+    assert service["selector"].items() <= one(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_a_user_without_a_name_has_a_home_and_a_name():
+    given = {item["name"]: item["value"] for item in container(rendered())["env"]}
+    assert given == {"HOME": "/tmp", "USER": "tpt-operator"}
+
+
+def test_the_definition_comes_with_the_chart_unless_it_is_left_out():
+    assert one(rendered(), "CustomResourceDefinition", crd()["metadata"]["name"]) == crd()
+    without = [item["kind"] for item in rendered(crds__enabled="false")]
+    assert "CustomResourceDefinition" not in without
+    assert "Deployment" in without
+
+
+def test_uninstalling_leaves_the_definition_and_so_all_runs():
+    definition = one(rendered(), "CustomResourceDefinition", crd()["metadata"]["name"])
+    assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_the_charts_definition_is_the_one_for_kubectl_and_of_the_models():
+    of_chart = (CHART / "files" / FILE).read_text(encoding="utf-8")
+    assert of_chart == (ROOT / "crds" / FILE).read_text(encoding="utf-8") == crd_yaml()
+
+
+def test_the_chart_has_the_projects_version():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
