@@ -172,6 +172,15 @@ def test_bad_data_is_told_where_and_what(case: str, storage: Path, commands: Com
     assert not list((storage / "artifacts").glob("prepare-*/manifest.json"))
 
 
+def test_a_reference_that_keeps_the_parser_busy_is_told_like_any_other(
+    storage: Path, commands: CommandsOf, context: Context
+) -> None:
+    write_jsonl(storage / "train.jsonl", [*problems(2), {"question": "a", "answer": r"\binom{999999999}{99999999}x"}])
+    message = refusal(commands(pruning={"verifier": {"timeoutSeconds": 1}}), context)
+    assert "1 row cannot be used" in message
+    assert "train.jsonl, line 3: field 'answer': the reference takes too long or too much memory to be read" in message
+
+
 def test_all_bad_rows_are_counted_and_the_first_five_named(storage: Path, commands: CommandsOf, context: Context) -> None:
     write_jsonl(storage / "train.jsonl", [{"question": str(n)} for n in range(12)])
     message = refusal(commands(), context)

@@ -22,6 +22,9 @@ class OddVerifier:
     def check_reference(self, reference: str) -> str | None:
         return None
 
+    def is_quick(self, reference: str) -> bool:
+        return True
+
     def grade_quickly(self, solution: str, reference: str) -> Grade | None:
         return Grade(Verdict.CORRECT, "quick") if solution == "quick" else None
 

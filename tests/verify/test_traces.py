@@ -178,3 +178,9 @@ def test_a_k_that_no_prompt_has_samples_for_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_verifier_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="'Maths' is not a verifier; allowed: Math, GSM8KStrict"):
         grade_file(GradeRequest(written(tmp_path, trace("a", "#### 18")), verifier="Maths"))
+
+
+def test_a_reference_that_keeps_the_parser_busy_is_a_bad_line(tmp_path: Path) -> None:
+    path = written(tmp_path, trace("a", "#### 18"), trace("b", "#### 18", r"\binom{999999999}{99999999}x"))
+    with pytest.raises(ConfigurationError, match=r"line 2: field reference: the reference takes too long"):
+        grade_file(GradeRequest(path, timeout_seconds=1.0))

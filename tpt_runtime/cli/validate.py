@@ -81,5 +81,5 @@ def _read_reference(run: Run, reference: str) -> str:
     from tpt_runtime.verify.protocol import verifier
 
     verify = verifier(run.spec.pruning.verifier.type)
-    found = (verify.grade(text, reference).answer for text in (reference, f"#### {reference}"))
-    return next((answer for answer in found if answer is not None), reference)
+    found = (verify.grade_quickly(text, reference) for text in (reference, f"#### {reference}"))
+    return next((grade.answer for grade in found if grade is not None and grade.answer is not None), reference)

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tpt_runtime.artifacts.files import begin_folder, publish_folder, write_json
+from tpt_runtime.artifacts.basemodel import record_base_model
+from tpt_runtime.artifacts.files import begin_folder, publish_folder
 from tpt_runtime.artifacts.manifest import finished, write_manifest
 from tpt_runtime.core.configs import PrepareConfig
 from tpt_runtime.core.errors import ConfigurationError
@@ -20,9 +21,7 @@ from tpt_runtime.prepare.render import Renderer, Tokenizer
 from tpt_runtime.prepare.sources import Sources, data_sources
 from tpt_runtime.step.context import Context
 from tpt_runtime.verify.protocol import verifier
-
-BASE_MODEL_FILES = "model.json"
-"""Size and SHA-256 of every file of the base model: which model this run really began with."""
+from tpt_runtime.verify.references import References
 
 
 def prepare(config: PrepareConfig, context: Context) -> PrepareSummary:
@@ -61,12 +60,12 @@ def read_data(config: PrepareConfig, sources: Sources) -> tuple[dict[str, list[Q
     """Return the questions of train, validation and eval, and how many were left out for what reason."""
     counts: dict[str, int] = {}
     questions: dict[str, list[Question]] = {}
-    check = verifier(config.verifier.type.value).check_reference
-    for name, source in data_sources(config.dataset).items():
-        fields = Fields(f"spec.dataset.{name} ({source.uri})", source.prompt_field, source.answer_field)
-        renderer = Renderer.of(config.dataset.prompt, source.prompt_field)
-        questions[name], repeated = read_questions(sources.rows(name, source), fields, renderer, check)
-        counts |= {f"{name}Repeated": repeated} if repeated else {}
+    with References(verifier(config.verifier.type.value), config.verifier.timeout_seconds) as references:
+        for name, source in data_sources(config.dataset).items():
+            fields = Fields(f"spec.dataset.{name} ({source.uri})", source.prompt_field, source.answer_field)
+            renderer = Renderer.of(config.dataset.prompt, source.prompt_field)
+            questions[name], repeated = read_questions(sources.rows(name, source), fields, renderer, references.check)
+            counts |= {f"{name}Repeated": repeated} if repeated else {}
     return _split(config, questions, counts)
 
 
@@ -138,7 +137,7 @@ def _publish(
 ) -> PrepareSummary:
     """Write the manifest, put the model in its place, and let the folder appear."""
     sources, counts = found
-    write_json(partial / BASE_MODEL_FILES, {name: entry.wire() for name, entry in model.files.items()})
+    record_base_model(partial, model.files, None if model.downloaded else model.folder)
     context.phase("publish")
     revisions = dict(sources.revisions)
     resolved: dict[str, Any] = {"counts": counts, "data_revisions": {k: v for k, v in revisions.items() if k != "model"}}

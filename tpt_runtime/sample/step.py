@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+from tpt_runtime.artifacts.basemodel import check_base_model
 from tpt_runtime.artifacts.manifest import Manifest, finished
 from tpt_runtime.core.choices import SamplingEngine
 from tpt_runtime.core.configs import SampleConfig
@@ -37,7 +38,7 @@ def sample(
 
     Raises:
         ConfigurationError: the model or the engine cannot be used.
-        ArtifactError: prompts, or samples that are there, are damaged.
+        ArtifactError: prompts, or samples that are there, are damaged; or the base model was changed.
         Interrupted: stopped on request; what had finished is written.
     """
     shard = Shard(context.index, config.shards)
@@ -63,7 +64,9 @@ def sample(
 def _generate(config: SampleConfig, parts: Sequence[Part], context: Context, open_engine: OpenEngine, pace: Pace) -> None:
     context.phase("engine start")
     let_idle_threads_sleep()
-    model = ModelFolder.open(Path(config.root) / config.model)
+    folder = Path(config.root) / config.model
+    check_base_model(folder.parent)
+    model = ModelFolder.open(folder)
     tokenizer = model.load_tokenizer()
     ends = model.end_ids(tokenizer)
     settings = EngineSettings(

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tpt_runtime.artifacts.basemodel import check_base_model
 from tpt_runtime.artifacts.manifest import finished, verified
 from tpt_runtime.core.choices import Batching, Method, Precision, TrainingEngine
 from tpt_runtime.core.configs import TrainConfig
@@ -81,6 +82,7 @@ def read_description(model: Path, parent_digest: str) -> dict[str, Any]:
     """Return the config.json of the model to start from, after its folder was found complete."""
     if finished(model.parent, parent_digest) is None:
         raise ArtifactError(f"{model.parent}: no manifest, so the step that makes the model has not ended; it has to run again")
+    check_base_model(model.parent)
     path = model / "config.json"
     try:
         description = json.loads(path.read_bytes())

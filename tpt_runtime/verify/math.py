@@ -44,6 +44,11 @@ class Math:
         answer = _reference(reference)
         return None if answer.number is not None else _problem_with(answer.text)
 
+    def is_quick(self, reference: str) -> bool:
+        """Return whether no expression has to be parsed to check `reference`."""
+        answer = _reference(reference)
+        return answer.number is not None or symbolic.is_words(answer.text) or _plain_problem_with(answer.text) is not None
+
     def grade_quickly(self, solution: str, reference: str) -> Grade | None:
         """Return the grade unless Math-Verify is needed for it."""
         answer = _reference(reference)
@@ -80,6 +85,14 @@ def _reference(reference: str) -> ReferenceAnswer:
 
 def _problem_with(text: str) -> str | None:
     """Return why a reference that is no number cannot be compared with, or None."""
+    problem = _plain_problem_with(text)
+    if problem is not None or symbolic.is_words(text) or symbolic.is_expression(text):
+        return problem
+    return f"the reference cannot be read as a number or an expression: {text[:60]!r}"
+
+
+def _plain_problem_with(text: str) -> str | None:
+    """Return what can be found wrong with a reference that is no number without parsing it."""
     if not text:
         return "the reference has no answer: nothing stands after its last #### or in its box"
     shown, is_formal = repr(text[:60]), _is_formal(text)
@@ -87,11 +100,9 @@ def _problem_with(text: str) -> str | None:
         return f"the reference is too long for a bare answer and has no #### or \\boxed{{}}: {shown}"
     if not is_formal and read(text).shape is Shape.CHOICE and any(char.isalpha() for char in text):
         return f"the reference names several answers: {shown}; a reference must be one number or expression"
-    if symbolic.is_words(text):
-        return (
-            None if is_formal else f"the reference is no number: {shown}; words must be written as \\text{{...}} to be compared"
-        )
-    return None if symbolic.is_expression(text) else f"the reference cannot be read as a number or an expression: {shown}"
+    if not is_formal and symbolic.is_words(text):
+        return f"the reference is no number: {shown}; words must be written as \\text{{...}} to be compared"
+    return None
 
 
 def _is_formal(text: str) -> bool:

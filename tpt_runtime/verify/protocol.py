@@ -37,7 +37,13 @@ class Verifier(Protocol):
         """The name that a run gives in `verifier.type`."""
 
     def check_reference(self, reference: str) -> str | None:
-        """Return why `reference` cannot be used, as a sentence for people, or None if it can."""
+        """Return why `reference` cannot be used, as a sentence for people, or None if it can.
+
+        It may take long, so that untrusted data goes through `references`.
+        """
+
+    def is_quick(self, reference: str) -> bool:
+        """Return whether `check_reference` takes far below a millisecond for sure."""
 
     def grade_quickly(self, solution: str, reference: str) -> Grade | None:
         """Return the same grade as `grade` where that takes far below a millisecond for sure, else None."""

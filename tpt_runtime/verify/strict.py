@@ -27,6 +27,10 @@ class GSM8KStrict:
             return None
         return f"GSM8KStrict matches digits, points and commas only, after #### or alone; found {reference[-60:]!r}"
 
+    def is_quick(self, reference: str) -> bool:  # noqa: ARG002 - whatever it is
+        """Return that it is."""
+        return True
+
     def grade_quickly(self, solution: str, reference: str) -> Grade | None:
         """Return the grade: one regular expression is always quick."""
         return self.grade(solution, reference)

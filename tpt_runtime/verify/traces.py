@@ -20,7 +20,8 @@ from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.verify.passk import Tally, estimate
 from tpt_runtime.verify.pool import GradingPool
-from tpt_runtime.verify.protocol import Grade, Verifier, verifier
+from tpt_runtime.verify.protocol import Grade, verifier
+from tpt_runtime.verify.references import References
 
 _COUNT_NAMES = {
     Verdict.CORRECT: "correct",
@@ -89,8 +90,12 @@ def grade_file(request: GradeRequest) -> dict[str, Any]:
     chosen = verifier(request.verifier)
     ks = _checked_k(request.k)
     counts = _Counts()
-    with _verdict_writer(request) as write, GradingPool(chosen, request.timeout_seconds, request.workers) as pool:
-        traces = read_traces(request.traces, chosen)
+    with (
+        _verdict_writer(request) as write,
+        References(chosen, request.timeout_seconds) as references,
+        GradingPool(chosen, request.timeout_seconds, request.workers) as pool,
+    ):
+        traces = read_traces(request.traces, references.check)
         for trace, grade in pool.grade((trace, _known_grade(trace) or trace.solution, trace.reference) for trace in traces):
             counts.add(trace.prompt, grade.verdict)
             write(_verdict_line(trace, grade))
@@ -99,8 +104,8 @@ def grade_file(request: GradeRequest) -> dict[str, Any]:
     return {"verifier": chosen.name} | _figures(counts, ks)
 
 
-def read_traces(path: Path, chosen: Verifier) -> Iterator[Trace]:
-    """Yield the traces of a file, each checked for `chosen`.
+def read_traces(path: Path, check: Callable[[str], str | None]) -> Iterator[Trace]:
+    """Yield the traces of a file; `check` says why a reference cannot be used.
 
     Raises:
         ConfigurationError: at the first bad line, naming file, line, field, what was found and what is expected.
@@ -110,7 +115,7 @@ def read_traces(path: Path, chosen: Verifier) -> Iterator[Trace]:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 trace = _trace(_object(line, path, number), path, number)
-                _check_reference(trace, references, chosen, path)
+                _check_reference(trace, references, check, path)
                 yield trace
 
 
@@ -185,12 +190,12 @@ def _field(found: dict[str, Any], name: str, types: tuple[type, ...], path: Path
     return value
 
 
-def _check_reference(trace: Trace, references: dict[str, bytes], chosen: Verifier, path: Path) -> None:
+def _check_reference(trace: Trace, references: dict[str, bytes], check: Callable[[str], str | None], path: Path) -> None:
     where = f"{path}: line {trace.line}: field reference:"
     digest = hashlib.blake2b(trace.reference.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     known = references.get(trace.prompt)
     if known is None:
-        problem = chosen.check_reference(trace.reference)
+        problem = check(trace.reference)
         if problem:
             raise ConfigurationError(f"{where} {problem}")
         references[trace.prompt] = digest
