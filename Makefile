@@ -11,10 +11,10 @@ QUICKSTART := examples/quickstart/$(if $(filter Linux-x86_64,$(shell uname -sm |
 CHART_CRD := charts/tpt-operator/files/tpt.dev_selfimprovementruns.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check verify generate soak
+.PHONY: help quickstart test check verify generate soak control-plane
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: ## Set everything up, then watch a small model improve on its own traces
 	@$(PYTHON) -m tpt_runtime.setup
@@ -51,3 +51,6 @@ generate: ## Write what is generated from the models: crds/, and the chart's cop
 soak: ## Run the planner's simulation with 100,000 examples
 	@$(PYTHON) -m tpt_runtime.setup
 	TPT_SOAK=1 $(BIN)/pytest -n $(WORKERS) tests/core/test_simulation.py
+
+control-plane: ## Download the control plane that the tests in tests/cluster run on, where there is none
+	@$(PYTHON) tests/cluster/binaries.py

@@ -163,4 +163,4 @@ def test_the_search_finds_what_it_looks_for(place: str, text: str):
 def test_every_target_of_the_makefile_says_what_it_is_for():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     (declared,) = re.findall(r"^\.PHONY: (.+)$", text, re.MULTILINE)
-    assert set(re.findall(r"^(\w+):.* ## \S", text, re.MULTILINE)) == set(declared.split())
+    assert set(re.findall(r"^([\w-]+):.* ## \S", text, re.MULTILINE)) == set(declared.split())

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from kubernetes.aio import client
 
-from tests.cluster.control_plane import PROGRAMS, ControlPlane, control_plane
+from tests.cluster import binaries
+from tests.cluster.control_plane import ControlPlane, control_plane
 from tests.cluster.kube import EVENTS, JOBS, RUNS, Json, Kube, Refused
 from tests.cluster.kubelet import DONE, Kubelet, Script
 from tests.core.corpus import BASE, patched
@@ -30,20 +31,11 @@ DEADLINE = 45.0
 SETTINGS = Settings(images=Images("sampler:1", "pruner:1", "trainer:1"), resync_seconds=3600.0)
 
 
-def binaries() -> Path | None:
-    named = os.environ.get("KUBEBUILDER_ASSETS")
-    folder = Path(named) if named else None
-    return folder if folder is not None and all((folder / program).is_file() for program in PROGRAMS) else None
-
-
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    folder = binaries()
-    if folder is None:
-        why = f"KUBEBUILDER_ASSETS names no folder with {', '.join(PROGRAMS)}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{why}, and CI must not pass without the cluster tests")
-        pytest.skip(f"{why}: the tests on a real control plane are left out")
+    folder, why = binaries.find(os.environ)
+    if why:
+        (pytest.fail if binaries.in_ci(os.environ) else pytest.skip)(why)
     with control_plane(folder, tmp_path_factory.mktemp("plane")) as running:
         definition = crd()
         kube = running.kube()

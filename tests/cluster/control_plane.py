@@ -1,6 +1,6 @@
 """A real control plane of Kubernetes as processes of the test session: etcd, API server (RBAC on), controller manager.
 
-The binaries come from the folder that KUBEBUILDER_ASSETS names. Everything listens on loopback, on ports that
+Where the binaries come from is said in `binaries.py`. Everything listens on loopback, on ports that
 were free. There is no kubelet: see `kubelet.py`.
 """
 
@@ -18,7 +18,6 @@ from pathlib import Path
 from tests.cluster.kube import Kube, Refused
 
 READY_SECONDS = 60.0
-PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
 
 
 @dataclass(frozen=True)
