@@ -6,6 +6,7 @@ A Job has ended when its condition Complete or Failed is true, not before: with 
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from tpt_operator.views import JobView, Names, PodView
@@ -34,7 +35,7 @@ def observed_job(job: JobView, pods: Sequence[PodView], no_pods: str | None = No
     """Return what a Job and its pods say together."""
     state, names = _state(job, pods), job.names
     over = state in (JobState.SUCCEEDED, JobState.FAILED)
-    began = min((pod.started for pod in pods if pod.started), default=None)
+    began = min((_since(pod.started, job.turned) for pod in pods if pod.started), default=None)
     return ObservedJob(
         name=job.name,
         step=StepName(names.step),
@@ -43,6 +44,7 @@ def observed_job(job: JobView, pods: Sequence[PodView], no_pods: str | None = No
         state=state,
         created=job.created,
         started=began or (job.created if state is not JobState.PENDING else None),
+        waiting_since=_since(job.created, job.turned) if state is JobState.PENDING else None,
         finished=job.ending[3] if job.ending else None,
         deleting=job.deleting_since is not None,
         deleting_since=job.deleting_since,
@@ -80,7 +82,14 @@ def _json(text: str) -> Mapping[str, Any] | None:
 def _state(job: JobView, pods: Iterable[PodView]) -> JobState:
     if job.ending is not None:
         return JobState.SUCCEEDED if job.ending[0] == "Complete" else JobState.FAILED
+    if job.held:  # what it has done before does not run now; pods on their way out do
+        return JobState.RUNNING if any(pod.started and pod.phase == "Running" for pod in pods) else JobState.PENDING
     return JobState.RUNNING if job.seen_pods or any(pod.started for pod in pods) else JobState.PENDING
+
+
+def _since(moment: datetime, turned: datetime | None) -> datetime:
+    """Return `moment`, or when the Job was last suspended or resumed if that was later: time before it does not count."""
+    return moment if turned is None else max(moment, turned)
 
 
 def _orphaned(name: str, pods: Sequence[PodView]) -> ObservedJob | None:
@@ -104,7 +113,9 @@ def _orphaned(name: str, pods: Sequence[PodView]) -> ObservedJob | None:
 
 def _blocked(job: JobView, pods: Iterable[PodView], no_pods: str | None) -> str | None:
     if job.suspended:
-        return f"waits for admission by the queue {job.queue}" if job.queue else "the Job is suspended by somebody else"
+        if job.queue:
+            return f"waits for admission by the queue {job.queue}"
+        return f"somebody else has suspended the Job {job.name}; it goes on once its spec.suspend is false again"
     return next((pod.blocked for pod in pods if pod.blocked), no_pods)
 
 

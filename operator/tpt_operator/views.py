@@ -39,6 +39,11 @@ class JobView:
     seen_pods: bool
     """Whether the Job controller has counted a pod that is ready or has ended."""
     suspended: bool
+    """Whether somebody wants it suspended."""
+    held: bool
+    """Whether the Job controller has suspended it: it has no pods but those on their way out."""
+    turned: datetime | None
+    """When the Job controller has last suspended or resumed it."""
     queue: str | None
     ending: tuple[str, str, str, datetime] | None
     """Type, reason, message and time of its condition Complete or Failed, once that is true."""
@@ -114,6 +119,7 @@ def job_view(job: Json) -> JobView | None:
     if whose is None:
         return None
     counted = ("ready", "active", "succeeded", "failed")
+    turned: Json = next((item for item in status.get("conditions") or () if item["type"] == "Suspended"), {})
     return JobView(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -124,6 +130,8 @@ def job_view(job: Json) -> JobView | None:
         succeeded=status.get("succeeded") or 0,
         seen_pods=any(status.get(count) for count in counted if count != "active"),
         suspended=bool(spec.get("suspend")),
+        held=turned.get("status") == "True",
+        turned=moment(turned.get("lastTransitionTime")),
         queue=(metadata.get("labels") or {}).get(labels.QUEUE),
         ending=_ending(status.get("conditions") or ()),
         deleting_since=moment(metadata.get("deletionTimestamp")),

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.core.stage import START, Stage, deletes, releases, starts
+from tpt_runtime.core.observed import JobState
 from tpt_runtime.core.status import ConditionType, StepName
 
 
@@ -44,6 +45,15 @@ def test_a_step_that_succeeds_as_its_deadline_passes_has_succeeded():
     stage = Stage(failurePolicy={"stepDeadlineSeconds": 100}).until(StepName.TRAIN, 1)
     made = stage.runs().later(1000).succeeds().plan()
     assert (deletes(made), starts(made)) == ([], [("sample", 2, 1)])
+
+
+def test_a_job_that_has_run_before_may_wait_again_as_long_as_any_other():
+    stage = Stage(failurePolicy={"pendingDeadlineSeconds": 600}).until(StepName.SAMPLE, 1).runs()
+    stage.later(3600).change_job(stage.start.job, state=JobState.PENDING, waiting_since=stage.now, blocked="waits for admission")
+    made = stage.plan()
+    assert (stage.over, made.wake_at) == (None, stage.now + timedelta(seconds=600))
+    assert stage.condition(ConditionType.RUNNING).status == "False"
+    assert stage.later(600).plan().status.phase == "Failed"
 
 
 def test_waiting_too_long_for_resources_fails_the_run_with_the_schedulers_words():

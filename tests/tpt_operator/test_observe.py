@@ -167,9 +167,38 @@ def test_what_blocks_a_job_is_the_schedulers_or_the_kubelets_word():
 def test_a_job_that_kueue_holds_back_says_for_which_queue():
     of = job()
     of["spec"]["suspend"] = True
-    assert "suspended by somebody else" in seen(of).blocked
+    assert seen(of).blocked.startswith(f"somebody else has suspended the Job {of['metadata']['name']}")
     of["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "team-a"
     assert seen(of).blocked == "waits for admission by the queue team-a"
+
+
+def turned(held, at=LATER):
+    return {"conditions": [{"type": "Suspended", "status": str(held), "lastTransitionTime": at}]}
+
+
+def test_a_job_whose_place_was_taken_away_waits_again_whatever_it_had_done_before():
+    of = job(indexes=2, succeeded=1, **turned(held=True))
+    of["spec"]["suspend"] = True
+    done = pod(of, 0, "Succeeded", 0, SUMMARY)
+    found = seen(of, done)
+    assert (found.state, found.started is None, bool(found.blocked)) == (JobState.PENDING, False, True)
+    assert found.waiting_since == datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
+    leaving = pod(of, 1, "Running", state={"running": {"startedAt": CREATED}})
+    assert seen(of, done, leaving).state is JobState.RUNNING
+
+
+def test_a_job_that_is_to_be_suspended_runs_until_it_is():
+    of = job(ready=1)
+    of["spec"]["suspend"] = True
+    assert seen(of).state is JobState.RUNNING
+
+
+def test_time_before_a_job_was_let_go_on_is_not_counted():
+    of = job(indexes=2, succeeded=1, ready=1, **turned(held=False))
+    before, after = (pod(of, 0, "Succeeded", 0, SUMMARY), pod(of, 1, "Running", state={"running": {"startedAt": LATER}}))
+    assert seen(of, before, after).started == datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
+    assert seen(job(**turned(held=False))).waiting_since == datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
+    assert seen(job()).waiting_since == datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_progress_is_the_shards_that_are_done():

@@ -149,7 +149,7 @@ def back_off_end(record: StepStatus, generation: int) -> datetime | None:
 def deadline(job: ObservedJob, policy: FailurePolicy) -> datetime | None:
     """Return when a live Job has run, or has waited for resources, for too long."""
     if job.state is JobState.PENDING:
-        since, seconds = job.created, policy.pending_deadline_seconds
+        since, seconds = job.waiting_since or job.created, policy.pending_deadline_seconds
     else:
         since, seconds = job.started or job.created, policy.step_deadline_seconds
     return None if seconds is None else since + timedelta(seconds=seconds)

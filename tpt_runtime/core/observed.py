@@ -52,6 +52,8 @@ class ObservedJob:
     created: datetime
     started: datetime | None = None
     """When its first pod began to run; None while pending."""
+    waiting_since: datetime | None = None
+    """Since when it has been pending, where that is known: it may have run before a queue took its place away."""
     finished: datetime | None = None
     deleting: bool = False
     """It was deleted, but it or a pod of it still exists: no other attempt of the step may start."""
