@@ -11,10 +11,10 @@ QUICKSTART := examples/quickstart/$(if $(filter Linux-x86_64,$(shell uname -sm |
 CHART_CRD := charts/tpt-operator/files/tpt.dev_selfimprovementruns.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check verify generate soak control-plane
+.PHONY: help quickstart test e2e check verify generate soak control-plane
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: ## Set everything up, then watch a small model improve on its own traces
 	@$(PYTHON) -m tpt_runtime.setup
@@ -24,10 +24,14 @@ quickstart: ## Set everything up, then watch a small model improve on its own tr
 test: ## Set everything up, then run all tests: the fast ones in parallel, those with real engines one by one
 	@$(PYTHON) -m tpt_runtime.setup
 	@fast=0; engine=0; \
-	$(OFFLINE) $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not engine" --durations=5 || fast=$$?; \
+	$(OFFLINE) $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not engine and not e2e" --durations=5 || fast=$$?; \
 	$(OFFLINE) $(BIN)/pytest -m engine --durations=10 || engine=$$?; \
 	if [ $$fast -eq 0 ] && [ $$engine -eq 0 ]; then echo "make test: all passed"; \
 	else echo "make test: FAILED (pytest's exit codes: fast tests $$fast, engine tests $$engine)"; exit 1; fi
+
+e2e: ## Build the images, start a node (root) or use TPT_E2E_KUBECONFIG, and carry the quickstart through evictions
+	@$(PYTHON) -m tpt_runtime.setup --profile e2e
+	$(BIN)/pytest tests/e2e -m e2e -x --durations=15
 
 check: ## Lint, check the format, the types, the layers, and that what is generated is current
 	@$(PYTHON) -m tpt_runtime.setup --profile dev

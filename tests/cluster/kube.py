@@ -26,9 +26,9 @@ class Refused(Exception):
 
 
 class Kube:
-    """A client with one token; a connection for each request."""
+    """A client with one token; a connection for each request. Behind `kubectl proxy` it needs neither token nor certificate."""
 
-    def __init__(self, url: str, authority: Path, token: str) -> None:
+    def __init__(self, url: str, authority: Path | None = None, token: str = "") -> None:
         self._address = urlsplit(url).netloc
         self._authority, self._token = authority, token
 
@@ -93,9 +93,11 @@ class Kube:
             raise Refused(response.status, answer.decode(errors="replace"))
         return answer
 
-    def _connect(self, timeout: float) -> http.client.HTTPSConnection:
+    def _connect(self, timeout: float) -> http.client.HTTPConnection:
+        if self._authority is None:
+            return http.client.HTTPConnection(self._address, timeout=timeout)
         context = ssl.create_default_context(cafile=str(self._authority))
         return http.client.HTTPSConnection(self._address, context=context, timeout=timeout)
 
     def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token}"}
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}

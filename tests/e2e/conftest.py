@@ -1,0 +1,160 @@
+"""One cluster for the session: with images, the operator, a filled claim, and a run that was carried through disturbances."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.kube import RUNS, Json
+from tests.e2e.cluster import Cluster, cluster_for_test
+from tests.e2e.disturbing import Disturbances, Disturber
+from tests.e2e.evidence import collect
+from tests.e2e.prometheus import Prometheus, prometheus
+from tpt_runtime import __version__
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "quickstart"
+EVIDENCE = ROOT / "e2e-artifacts"
+OPERATORS, RUNNING = "tpt-system", "quickstart"
+GPUS = 2
+IMAGES_SECONDS = 2400.0
+OPERATOR_SECONDS = 180.0
+FILL_SECONDS = 600.0
+RUN_SECONDS = 2400.0
+GROUP = 10001
+CLUSTER = pytest.StashKey[Cluster]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Leave behind what explains a failure, and say where."""
+    report = yield
+    if report.failed and report.when != "teardown" and CLUSTER in item.config.stash:
+        folder = collect(item.config.stash[CLUSTER], (OPERATORS, RUNNING), EVIDENCE / item.name)
+        report.sections.append(("evidence", f"logs, descriptions, events: {folder}"))
+    return report
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("e2e") / f"node-{os.getpid()}"
+    with cluster_for_test(folder) as found:
+        pytestconfig.stash[CLUSTER] = found
+        found.offer_gpus(GPUS)
+        for namespace in (OPERATORS, RUNNING):
+            restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
+            manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": restricted}}
+            found.apply(manifest, namespace=namespace)
+        yield found
+        del pytestconfig.stash[CLUSTER]
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The images' archives: built now, or those in the folder that TPT_E2E_ARCHIVES names."""
+    named = os.environ.get("TPT_E2E_ARCHIVES")
+    folder = Path(named) if named else tmp_path_factory.mktemp("archives")
+    if not named:
+        program = str(ROOT / "images" / "build.py")
+        build = [sys.executable, program, "--variant", "cpu", "--tag", __version__, "--archive", str(folder)]
+        done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, timeout=IMAGES_SECONDS, check=False)
+        assert done.returncode == 0, f"images/build.py ended with {done.returncode}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
+    found = sorted(folder.glob("*.tar"))
+    assert found, f"{folder} holds no archive"
+    return found
+
+
+@pytest.fixture(scope="session")
+def loaded(cluster: Cluster, request: pytest.FixtureRequest) -> None:
+    """The images are where pods start: on a cluster that was named they have to be already."""
+    if cluster.is_ours:
+        for archive in request.getfixturevalue("archives"):
+            cluster.load(archive)
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster, loaded: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The operator, installed with the chart; its Deployment's name."""
+    chart = str(ROOT / "charts" / "tpt-operator")
+    cluster.run("helm", "upgrade", "--install", "tpt-operator", chart, "--namespace", OPERATORS, seconds=OPERATOR_SECONDS)
+    wait = f"--timeout={OPERATOR_SECONDS:.0f}s"
+    cluster.kubectl("rollout", "status", "deployment/tpt-operator", "-n", OPERATORS, wait, seconds=OPERATOR_SECONDS + 10)
+    return "tpt-operator"
+
+
+@pytest.fixture(scope="session")
+def server(cluster: Cluster, operator: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    path = f"/api/v1/namespaces/{OPERATORS}/services/{operator}:metrics/proxy/metrics"
+    folder = tmp_path_factory.mktemp("prometheus")
+    with prometheus(cluster.program("prometheus"), f"127.0.0.1:{cluster.proxy_port}", path, folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def claim(cluster: Cluster, loaded: None) -> None:
+    """The shipped claim, filled by the shipped Job."""
+    if cluster.folder is not None:
+        place = cluster.folder / "claim"
+        place.mkdir()
+        cluster.apply(volume("runs", place), namespace=RUNNING)
+    cluster.kubectl("apply", "-n", RUNNING, "-f", str(EXAMPLE / "cluster/claim.yaml"), "-f", str(EXAMPLE / "cluster/fill.yaml"))
+    wait = f"--timeout={FILL_SECONDS:.0f}s"
+    cluster.kubectl("wait", "--for=condition=Complete", "job/fill-claim", "-n", RUNNING, wait, seconds=FILL_SECONDS + 10)
+
+
+def volume(name: str, place: Path) -> Json:
+    """Return a volume in a folder of the node, for the claim `name`."""
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["local"]}
+    spec = {
+        "capacity": {"storage": "10Gi"},
+        "accessModes": ["ReadWriteMany"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "local": {"path": str(place)},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
+        "claimRef": {"namespace": RUNNING, "name": name},
+    }
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended, and what it met."""
+
+    run: Json
+    met: Disturbances
+
+
+@pytest.fixture(scope="session")
+def quickstart(cluster: Cluster, operator: str, claim: None, server: Prometheus) -> Ended:
+    """The quickstart, carried through disturbances to its end."""
+    cluster.kubectl("apply", "-n", RUNNING, "-k", str(EXAMPLE))
+    disturber = Disturber(cluster, RUNNING, OPERATORS, GPUS)
+    disturber.follow("quickstart", RUN_SECONDS)
+    cluster.kubectl("wait", "--for=condition=Complete", "sir/quickstart", "-n", RUNNING, "--timeout=10s")
+    return Ended(cluster.kube.get(f"{RUNS.format(RUNNING)}/quickstart"), disturber.done)
+
+
+@pytest.fixture(scope="session")
+def reader(cluster: Cluster, quickstart: Ended) -> str:
+    """A pod that sees the claim, to read artifacts through."""
+    image = quickstart.run["status"]["resolved"]["images"]["pruner"]
+    container = {
+        "name": "reader",
+        "image": image,
+        "command": ["sleep", "infinity"],
+        "volumeMounts": [{"name": "storage", "mountPath": "/storage", "readOnly": True}],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    spec = {
+        "containers": [container],
+        "securityContext": {"runAsNonRoot": True, "fsGroup": GROUP, "seccompProfile": {"type": "RuntimeDefault"}},
+        "volumes": [{"name": "storage", "persistentVolumeClaim": {"claimName": "runs"}}],
+        "terminationGracePeriodSeconds": 1,
+    }
+    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reader"}, "spec": spec}, namespace=RUNNING)
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/reader", "-n", RUNNING, "--timeout=120s", seconds=130)
+    return "reader"

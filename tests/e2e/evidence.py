@@ -1,0 +1,45 @@
+"""What a failure leaves behind: logs, descriptions, events and metrics, in a folder that its report names."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.cluster.kube import Refused
+from tests.e2e.cluster import Cluster
+
+KINDS = "sir,jobs,pods,services,networkpolicies,persistentvolumeclaims,deployments,events"
+
+
+def collect(cluster: Cluster, namespaces: tuple[str, ...], folder: Path) -> Path:
+    """Write everything that may explain a failure below `folder`; what cannot be had says so in its place."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    _ask(cluster, folder / "nodes.txt", "describe", "nodes")
+    for namespace in namespaces:
+        into = folder / namespace
+        into.mkdir()
+        here = ("--namespace", namespace)
+        _ask(cluster, into / "all.txt", "get", KINDS, *here, "--output=wide")
+        _ask(cluster, into / "all.yaml", "get", KINDS, *here, "--output=yaml")
+        _ask(cluster, into / "pods.txt", "describe", "pods,jobs,sir", *here)
+        _ask(cluster, into / "events.txt", "get", "events", *here, "--sort-by=.lastTimestamp", "--output=wide")
+        for pod in _pods(cluster, namespace):
+            _ask(cluster, into / f"{pod}.log", "logs", pod, *here, "--all-containers", "--timestamps")
+            _ask(cluster, into / f"{pod}.before.log", "logs", pod, *here, "--all-containers", "--previous")
+    if cluster.folder is not None:
+        shutil.copytree(cluster.folder / "log", folder / "node", dirs_exist_ok=True)
+    return folder
+
+
+def _pods(cluster: Cluster, namespace: str) -> Iterator[str]:
+    try:
+        yield from (pod["metadata"]["name"] for pod in cluster.kube.items(f"/api/v1/namespaces/{namespace}/pods"))
+    except (OSError, Refused):
+        return
+
+
+def _ask(cluster: Cluster, path: Path, *arguments: str) -> None:
+    try:
+        path.write_text(cluster.kubectl(*arguments))
+    except AssertionError as error:
+        path.write_text(f"{error}\n")
