@@ -36,11 +36,11 @@ from tpt_runtime.core.configs import SampleConfig, SamplePart
 from tpt_runtime.core.status import StepName
 from tpt_runtime.sample.chunks import Shard
 from tpt_runtime.sample.engine import EngineSettings, Request
-from tpt_runtime.sample.machine import let_idle_threads_sleep
 from tpt_runtime.sample.modelfolder import ModelFolder
 from tpt_runtime.sample.part import Part
 from tpt_runtime.sample.vllm_engine import VllmEngine, engine_arguments, sampling_params
 from tpt_runtime.step.context import Context
+from tpt_runtime.step.threads import let_idle_threads_sleep
 from tpt_runtime.step.journal import JsonJournal
 
 MAX_TOKENS = 32

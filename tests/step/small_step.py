@@ -61,6 +61,11 @@ def break_when_stopped(config: StepConfig, context: Context) -> None:
     raise RuntimeError("the engine is gone")
 
 
+def tell_of_threads(config: StepConfig, context: Context) -> None:
+    """Say how the threads of a library would wait that was imported now."""
+    context.note(f"threads that wait: {os.environ.get('OMP_WAIT_POLICY')}")
+
+
 def fill(config: StepConfig, context: Context) -> None:
     """Write more than there is room for."""
     write_rows(Path(config.root) / "whole.jsonl", [{"n": 1}])
@@ -74,6 +79,7 @@ ROOM = {
     "sleep": sleep_for_ever,
     "hash": hash_for_ever,
     "break": break_when_stopped,
+    "threads": tell_of_threads,
     "fill": fill,
 }
 

@@ -11,7 +11,7 @@ import pytest
 from tpt_runtime.core.errors import ConfigurationError, StepFailed
 from tpt_runtime.sample import vllm_engine
 from tpt_runtime.sample.engine import EngineSettings
-from tpt_runtime.sample.machine import available_memory, computes_bfloat16, let_idle_threads_sleep, usable_cores
+from tpt_runtime.sample.machine import available_memory, computes_bfloat16, usable_cores
 from tpt_runtime.sample.modelfolder import ModelFolder
 
 LLAMA = {"num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 128, "architectures": ["LlamaForCausalLM"]}
@@ -48,14 +48,6 @@ def test_without_a_quota_the_cores_are_those_it_may_run_on(tmp_path: Path, monke
 
 def test_the_user_may_say_how_many_threads(tmp_path: Path) -> None:
     assert usable_cores({"OMP_NUM_THREADS": "7"}, files(tmp_path, cpu_max="100000 100000")) == 7
-
-
-def test_idle_threads_sleep_unless_the_user_lets_them_spin() -> None:
-    quiet: dict[str, str] = {}
-    chosen = {"OMP_WAIT_POLICY": "ACTIVE"}
-    let_idle_threads_sleep(quiet)
-    let_idle_threads_sleep(chosen)
-    assert (quiet, chosen) == ({"OMP_WAIT_POLICY": "PASSIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"})
 
 
 def test_memory_is_what_the_system_has_left_or_the_container_if_that_is_less(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from tpt_runtime.demo.folder import Tell
 from tpt_runtime.demo.problems import Row
+from tpt_runtime.step.threads import let_idle_threads_sleep
 
 END: Final = "<|end|>"
 PAD: Final = "<|pad|>"
@@ -86,6 +87,7 @@ def write_model(folder: Path, corpus: Sequence[Row], seed: int, recipe: Recipe, 
         recipe: sizes and settings.
         tell: takes a line every few seconds.
     """
+    let_idle_threads_sleep()
     import torch
 
     texts = [as_text(row) for row in corpus]

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -20,15 +20,6 @@ def usable_cores(environment: Mapping[str, str] = os.environ, cgroup: Path = CGR
     if quota.isdigit() and period.isdigit():
         cores = min(cores, math.ceil(int(quota) / int(period)))
     return max(1, cores)
-
-
-def let_idle_threads_sleep(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let threads that wait for each other sleep instead of spin, unless the user has said otherwise; before torch is imported.
-
-    Two threads that spin on one core, because of other programs or of a virtual machine's scheduler, were seen to generate a
-    tenth of the tokens; sleeping costs a fifth where every thread has a core to itself.
-    """
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def available_memory(cgroup: Path = CGROUP, memory: Path = MEMORY) -> int:

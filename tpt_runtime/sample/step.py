@@ -16,7 +16,6 @@ from tpt_runtime.core.status import SampleSummary
 from tpt_runtime.sample.chunks import Shard
 from tpt_runtime.sample.engine import Engine, EngineSettings, open_engine
 from tpt_runtime.sample.feeding import Feeding, Job, Meter, Pace, monotonic
-from tpt_runtime.sample.machine import let_idle_threads_sleep
 from tpt_runtime.sample.modelfolder import ModelFolder, special_ids
 from tpt_runtime.sample.part import Part
 from tpt_runtime.sample.tokens import Endings, Tokenizer
@@ -63,7 +62,6 @@ def sample(
 
 def _generate(config: SampleConfig, parts: Sequence[Part], context: Context, open_engine: OpenEngine, pace: Pace) -> None:
     context.phase("engine start")
-    let_idle_threads_sleep()
     folder = Path(config.root) / config.model
     check_base_model(folder.parent)
     model = ModelFolder.open(folder)

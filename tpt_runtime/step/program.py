@@ -28,6 +28,7 @@ from tpt_runtime.core.status import SUMMARY_BYTES, Summary
 from tpt_runtime.step.context import Context
 from tpt_runtime.step.journal import Journal, open_journal
 from tpt_runtime.step.metrics import LiveMetrics
+from tpt_runtime.step.threads import let_idle_threads_sleep
 
 Config = TypeVar("Config", bound=StepConfig)
 
@@ -39,6 +40,7 @@ FULL_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 def run_step(config_type: type[Config], work: Callable[[Config, Context], Summary]) -> int:
     """Run `work` with the configuration of the command line and return the exit code; what the step says goes out on the way."""
+    let_idle_threads_sleep()
     journal = open_journal()
     context: Context | None = None
     try:
