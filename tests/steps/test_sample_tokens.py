@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.steps.sampling import BEGIN, END, TURN, write_bpe_tokenizer
-from tpt_runtime.core.errors import StepFailed
+from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.rows import Sample
 from tpt_runtime.sample.engine import Generated
 from tpt_runtime.sample.modelfolder import special_ids
@@ -56,7 +56,7 @@ def token(tokenizer: Any, text: str) -> int:
 @pytest.mark.parametrize("logprob", [float("nan"), float("-inf")])
 def test_a_model_that_has_diverged_is_named_as_such(tokenizer: Any, logprob: float) -> None:
     endings = Endings(tokenizer, (), STOP_IDS, END)
-    with pytest.raises(StepFailed, match="its training has diverged; lower"):
+    with pytest.raises(ConfigurationError, match="its training has diverged; lower"):
         endings.samples(PROMPT, [Generated([40, END], "stop", logprob)])
 
 

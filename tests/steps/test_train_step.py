@@ -17,7 +17,7 @@ from tests.steps.conftest import SilentJournal
 from tests.steps.training import PREPARED, TRAINED, examples, training_config, write_examples
 from tpt_runtime.artifacts.manifest import verified, write_manifest
 from tpt_runtime.core.configs import TrainConfig
-from tpt_runtime.core.errors import StepFailed
+from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.status import SUMMARY_BYTES
 from tpt_runtime.step.context import Context
 from tpt_runtime.train import processes, step
@@ -141,7 +141,7 @@ def test_a_training_that_changed_nothing_is_an_error(
     root: Path, context: Context, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step, "_outcome", lambda job: OUTCOME.model_copy(update={"changed_share": 0.0}))
-    with pytest.raises(StepFailed, match=r"changed no weight in 5 steps.*learningRate"):
+    with pytest.raises(ConfigurationError, match=r"changed no weight in 5 steps.*learningRate"):
         step.train(training_config(root), context)
     assert not (root / TRAINED / "manifest.json").exists()
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tpt_runtime.core.errors import StepFailed
+from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.rows import Sample
 from tpt_runtime.sample.engine import Generated
 
@@ -98,7 +98,11 @@ class Endings:
     """The end-of-sequence id that takes the place of a stop text."""
 
     def samples(self, prompt_ids: Sequence[int], generated: Sequence[Generated]) -> list[Sample]:
-        """Return all samples of one prompt, in order."""
+        """Return all samples of one prompt, in order.
+
+        Raises:
+            ConfigurationError: the model has diverged; seeds being what they are, another attempt would find the same.
+        """
         words = Words.after(self.tokenizer, prompt_ids)
         return [self._sample(index, words, one) for index, one in enumerate(generated)]
 
@@ -116,7 +120,7 @@ class Endings:
         count = len(generated.ids)
         logprob = generated.logprob / count if count else 0.0
         if not math.isfinite(logprob):
-            raise StepFailed(
+            raise ConfigurationError(
                 f"the model gives a log-probability of {logprob}: its weights hold infinite or undefined numbers, so its "
                 "training has diverged; lower training.learningRate in a new run, or check the base model"
             )

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tpt_runtime.artifacts.files import partial_folder, publish_folder, storage_failure
 from tpt_runtime.artifacts.manifest import finished, read_manifest, write_manifest
 from tpt_runtime.core.configs import TrainConfig
-from tpt_runtime.core.errors import StepFailed
+from tpt_runtime.core.errors import ConfigurationError, StepFailed
 from tpt_runtime.core.layout import MANIFEST, model_dir
 from tpt_runtime.core.status import Metric, TrainSummary
 from tpt_runtime.step.context import Context
@@ -83,7 +83,7 @@ def _publish(job: Job, context: Context) -> TrainSummary:
     partial = partial_folder(final, config.attempt)
     outcome = _outcome(job)
     if not outcome.changed_share:
-        raise StepFailed(
+        raise ConfigurationError(
             f"training changed no weight in {outcome.steps} steps: the learning rate of {config.learning_rate} is too small for "
             "these examples, or they are already certain; raise training.learningRate"
         )

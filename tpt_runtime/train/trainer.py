@@ -17,7 +17,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from tpt_runtime.core.errors import StepFailed
+from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.train import checkpoints
 from tpt_runtime.train.batches import Plan
 from tpt_runtime.train.checkpoints import Topology
@@ -140,9 +140,9 @@ class Watch(TrainerCallback):
         if "loss" not in logs:
             return
         if not math.isfinite(logs["loss"]) or not math.isfinite(logs.get("grad_norm", 0.0)):
-            raise StepFailed(
+            raise ConfigurationError(  # another attempt would take the same steps
                 f"the loss of step {state.global_step} is {logs['loss']}, its gradient's norm {logs.get('grad_norm')}: "
-                "training has diverged; lower training.learningRate"
+                "training has diverged; lower training.learningRate in a new run"
             )
         done = self._tokens[state.global_step]
         seconds = max(time.monotonic() - self._began, 1e-9)
