@@ -98,6 +98,10 @@ class TestErrors:
         assert result.stderr == f"tpt: {error}\n"
         assert result.stdout == ""
 
+    def test_what_the_system_refuses_is_told_without_a_traceback(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        result = self.raising(PermissionError(13, "Permission denied", "run.yaml"), monkeypatch)
+        assert (result.exit_code, result.stderr) == (1, "tpt: run.yaml: Permission denied\n")
+
     def test_any_other_comes_with_a_word_on_what_to_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
         result = self.raising(ZeroDivisionError("oh"), monkeypatch)
         assert isinstance(result.exception, ZeroDivisionError)

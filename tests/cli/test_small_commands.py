@@ -70,6 +70,12 @@ class TestCrd:
         assert tpt("crd", "--output", "crds").exit_code == 0
         assert (here / "crds" / "tpt.dev_selfimprovementruns.yaml").read_text() == crd_yaml()
 
+    def test_a_folder_that_cannot_be_made_is_told(self, tpt: Tpt, here: Path) -> None:
+        (here / "file").touch()
+        result = tpt("crd", "--output", "file/crds")
+        assert result.exit_code == 64
+        assert "selfimprovementruns.yaml: cannot be written (Not a directory); give a path in a folder" in result.stderr
+
 
 class TestDemoModel:
     @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ class TestFailures:
         status = place.carry_out(make_run())
         assert is_true(status, ConditionType.FAILED)
         assert step_of(status, 0, StepName.PREPARE).attempts == 1
-        assert "spec.model.uri: nothing there" in place.screen.text
+        assert place.screen.text.count("spec.model.uri: nothing there") == 1, "once is enough: the log says no more"
         assert place.clock.waits == []
 
     def test_a_kill_by_the_system_is_put_down_to_memory(self, place: Any, make_run: MakeRun, step_of: StepOf) -> None:

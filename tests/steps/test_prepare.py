@@ -146,7 +146,10 @@ def test_parquet_and_json_mean_the_same_as_jsonl(storage: Path, commands: Comman
 
 
 BAD_DATA = {
-    "a missing file": (None, r"train\.jsonl: no such file \(looked at /"),
+    "a missing file": (
+        None,
+        r"spec\.dataset\.train\.uri: train\.jsonl: no such file \(looked at /.*\); a path without a scheme counts from",
+    ),
     "an empty file": ("", "no rows; at least one question is needed"),
     "a line that is no JSON": ('{"question": "a", "answer": "1"}\n{oops\n', r"train\.jsonl, line 2: no JSON"),
     "a line that is no object": ("[1]\n", "line 1: expected a JSON object, found list"),
@@ -170,6 +173,13 @@ def test_bad_data_is_told_where_and_what(case: str, storage: Path, commands: Com
     with pytest.raises(ConfigurationError, match=expected):
         prepare(commands().prepare(1), context)
     assert not list((storage / "artifacts").glob("prepare-*/manifest.json"))
+
+
+def test_a_file_that_may_not_be_read_is_told(
+    storage: Path, commands: CommandsOf, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may read everything
+    assert "train.jsonl: may not be read by this user" in refusal(commands(), context)
 
 
 def test_a_reference_that_keeps_the_parser_busy_is_told_like_any_other(

@@ -97,7 +97,8 @@ def test_a_config_that_says_nothing_is_refused(content: str, expected: str, mode
 
 
 def test_a_model_that_is_not_there_is_refused(model: Path, commands: CommandsOf, tmp_path: Path) -> None:
-    assert f"no such folder (looked at {tmp_path}/nothing)" in refusal(commands(model={"uri": "nothing"}))
+    message = refusal(commands(model={"uri": "nothing"}))
+    assert f"spec.model.uri: nothing: no such folder (looked at {tmp_path}/nothing); a path without a scheme" in message
 
 
 def as_a_link(model: Path, tmp_path: Path) -> Path:

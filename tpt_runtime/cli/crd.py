@@ -12,11 +12,11 @@ FILE = "tpt.dev_selfimprovementruns.yaml"
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help=f"Write it into this folder, as {FILE}.")
 def command(output: Path | None) -> None:
     """Print the CustomResourceDefinition that is generated from the models."""
-    from tpt_runtime.artifacts.files import write_atomic
+    from tpt_runtime.cli.resources import write_file
     from tpt_runtime.core.crd import crd_yaml
 
     if output is None:
         click.echo(crd_yaml(), nl=False)
         return
-    write_atomic(output / FILE, crd_yaml().encode())
+    write_file(output / FILE, crd_yaml().encode())
     click.echo(f"wrote {output / FILE}", err=True)

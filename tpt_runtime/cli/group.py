@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from tpt_runtime import __version__
-from tpt_runtime.core.errors import TptError
+from tpt_runtime.core.errors import EXIT_CRASH, TptError
 
 COMMANDS = {
     "init": "tpt_runtime.cli.init",
@@ -49,8 +49,11 @@ class Commands(click.Group):
         except TptError as error:
             click.echo(f"tpt: {error}", err=True)
             raise click.exceptions.Exit(error.exit_code) from error
-        except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except OSError as error:
+            click.echo(f"tpt: {error.filename or 'the system'}: {error.strerror or error}", err=True)
+            raise click.exceptions.Exit(EXIT_CRASH) from error
         except Exception as error:
             error.add_note(f"This is a mistake in tpt {__version__}, not in your file: please report it with all of this text.")
             raise

@@ -64,13 +64,13 @@ class Guess:
 )
 def command(file: Path, template: str, data: Path | None) -> None:
     """Write an annotated run to FILE (default: run.yaml), which must not exist yet."""
-    from tpt_runtime.artifacts.files import write_atomic
+    from tpt_runtime.cli.resources import write_file
 
     if data is not None and template != "math":
         raise ConfigurationError(f"--data: the template {template} has data of its own; leave --data or --template out")
     if file.exists():
         raise ConfigurationError(f"{file}: exists already; give another name, or remove it first")
-    write_atomic(file, _filled(template, data).encode())
+    write_file(file, _filled(template, data).encode())
     click.echo(f"wrote {file}; look through it, then: tpt validate {file} --data", err=True)
 
 

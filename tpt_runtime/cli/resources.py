@@ -1,4 +1,4 @@
-"""Reading the run that a command is given."""
+"""Reading the run that a command is given, and writing the file that it is asked for."""
 
 from __future__ import annotations
 
@@ -49,6 +49,22 @@ def read_run(file: Path) -> Run:
         names = ", ".join(run.metadata.name for run in runs)
         raise ConfigurationError(f"{file}: holds {len(runs)} runs ({names}), expected one; put each into a file of its own")
     return runs[0]
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write what a command was asked for.
+
+    Raises:
+        ConfigurationError: it cannot be written.
+    """
+    from tpt_runtime.artifacts.files import write_atomic
+    from tpt_runtime.core.errors import StepFailed
+
+    try:
+        write_atomic(path, data)
+    except StepFailed as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
+        raise ConfigurationError(f"{path}: cannot be written ({reason}); give a path in a folder that you may write") from error
 
 
 def workdir_of(run: Run, given: Path | None) -> Path:

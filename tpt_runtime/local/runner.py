@@ -245,12 +245,15 @@ class Runner:
         self._machine.screen.say(f"{'warning: ' if event.warning else ''}{event.message}")
 
     def _tell_failures(self, jobs: tuple[ObservedJob, ...]) -> None:
-        """Show the last words of a Job of ours that failed, once, and where to read the rest."""
+        """Show the last words of a Job of ours that crashed, once, and where to read the rest.
+
+        What the user can mend is told in words already, by the planner's event.
+        """
         for job in jobs:
             if job.state is not JobState.FAILED or job.name in self._told or job.name not in self._labels:
                 continue
             self._told.add(job.name)
-            if job.failure is not None and job.failure.kind is not FailureKind.DISRUPTION:
+            if job.failure is not None and job.failure.kind is FailureKind.CRASH:
                 self._tell_failure(job)
 
     def _tell_failure(self, job: ObservedJob) -> None:

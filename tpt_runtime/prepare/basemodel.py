@@ -10,6 +10,7 @@ from typing import Any
 from tpt_runtime.artifacts.files import flush_file
 from tpt_runtime.artifacts.manifest import FileEntry, file_entries
 from tpt_runtime.core.errors import ConfigurationError
+from tpt_runtime.prepare.sources import WAY_OUT
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 TOKENIZERS = ("tokenizer.json", "*.model", "vocab*", "*.tiktoken", "tekken.json")
@@ -23,7 +24,7 @@ def check_model(folder: Path, shown: str) -> dict[str, Any]:
         ConfigurationError: the folder, its config.json, weights or tokenizer is missing; it names what was looked for.
     """
     if not folder.is_dir():
-        raise ConfigurationError(f"{shown}: no such folder (looked at {folder})")
+        raise ConfigurationError(f"{shown}: no such folder (looked at {folder}){WAY_OUT}")
     config = _config(folder, shown)
     if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
         raise ConfigurationError(f"{shown}: no weights; looked for {' or '.join(WEIGHTS)} in {folder}")

@@ -10,6 +10,7 @@ from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.spec import Dataset, DataSource, ModelSource
 from tpt_runtime.prepare.tables import Row, read_table
 
+WAY_OUT = "; a path without a scheme counts from the root of the storage, which with `tpt run` is the work folder"
 DEFAULT_SPLITS = {"train": "train", "validation": "validation", "eval": "test"}
 
 
@@ -74,6 +75,8 @@ class Sources:
             download_object(ObjectUri.parse(f"{where}.uri", source.uri), path)
         elif "://" in source.uri.removeprefix("file://"):
             raise ConfigurationError(f"{where}.uri: {source.uri!r}; expected hf://, s3://, file:// or a relative path")
+        if not path.exists():
+            raise ConfigurationError(f"{where}.uri: {source.uri}: no such file (looked at {path}){WAY_OUT}")
         yield from read_table(path, source.uri)
 
     def _hub_rows(self, name: str, repository_name: str, source: DataSource) -> Iterator[Row]:

@@ -1,6 +1,7 @@
 """Rows out of JSONL, JSON and Parquet files, with errors that say where."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ def read_table(path: Path, shown: str) -> Iterator[Row]:
     if not path.is_file():
         what = "is a folder, expected a file" if path.is_dir() else "no such file"
         raise ConfigurationError(f"{shown}: {what} (looked at {path})")
+    if not os.access(path, os.R_OK):
+        raise ConfigurationError(f"{shown}: may not be read by this user (looked at {path}); change its permissions")
     readers = {".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _json, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
