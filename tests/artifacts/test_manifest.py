@@ -11,7 +11,7 @@ import pytest
 from tests.artifacts.mortal import every_death
 from tpt_runtime.artifacts import manifest as module
 from tpt_runtime.artifacts.files import begin_folder, publish_folder, write_json, write_rows
-from tpt_runtime.artifacts.manifest import file_entry, finished, read_manifest, verified, write_manifest
+from tpt_runtime.artifacts.manifest import file_entry, finished, read_manifest, verified, verified_file, write_manifest
 from tpt_runtime.core.errors import ArtifactError
 
 DIGEST = "0123456789abcdef"
@@ -93,6 +93,23 @@ def test_an_edit_of_the_same_length_is_noticed_by_whoever_reads(folder: Path) ->
         ArtifactError, match=r"below/weights: SHA-256 \w{12}…, but its manifest says \w{12}…: the file was edited"
     ):
         verified(folder, DIGEST)
+
+
+@pytest.mark.parametrize("damage", [b"edited", b"", None])
+def test_a_reader_of_one_file_notices_that_it_was_changed(damage: bytes | None, folder: Path) -> None:
+    file = folder / "rows.jsonl"
+    assert verified_file(file) == file
+    (folder / "below" / "weights").unlink()
+    assert verified_file(file) == file, "the others are not looked at"
+    file.unlink() if damage is None else file.write_bytes(damage)
+    with pytest.raises(ArtifactError, match=r"rows\.jsonl: .* but its manifest .*; put back what was there, or delete .*/thing,"):
+        verified_file(file)
+
+
+def test_a_file_without_a_manifest_is_taken_as_it_is(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    (folder / "rows.jsonl").write_bytes(b"edited")
+    assert verified_file(folder / "rows.jsonl").read_bytes() == b"edited"
 
 
 def test_a_file_that_nobody_listed_is_nobodys_business(folder: Path) -> None:

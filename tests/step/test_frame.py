@@ -46,7 +46,11 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 ENDS: dict[str, tuple[Exception, int, str]] = {
     "the user has to mend it": (ConfigurationError("spec.model.uri: no such folder"), 64, "spec.model.uri: no such folder"),
-    "an artifact is damaged": (ArtifactError("train.jsonl: cut off"), 65, "train.jsonl: cut off"),
+    "an artifact is damaged": (
+        ArtifactError("train.jsonl: cut off"),
+        65,
+        "train.jsonl: cut off. What a finished step has made is made again only once the run's status is gone (delete",
+    ),
     "it may go better next time": (StepFailed("the hub cannot be reached"), 1, "the hub cannot be reached"),
     "a crash": (KeyError("oops"), 1, "KeyError: 'oops'"),
     "no memory": (MemoryError(), 1, "MemoryError: "),

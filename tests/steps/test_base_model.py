@@ -12,7 +12,7 @@ from tpt_runtime.artifacts import basemodel
 from tpt_runtime.artifacts.basemodel import check_base_model
 from tpt_runtime.artifacts.manifest import file_entry
 from tpt_runtime.core.commands import Commands
-from tpt_runtime.core.errors import ArtifactError
+from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.prepare.step import prepare
 from tpt_runtime.sample.feeding import Pace
 from tpt_runtime.sample.step import sample
@@ -83,16 +83,16 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_a_changed_model_is_neither_sampled_nor_trained(how: str, built: Commands, prepared: Path, tmp_path: Path) -> None:
     CHANGES[how](tmp_path / "model")
     engine = FakeEngine()
-    with pytest.raises(ArtifactError, match=f"no longer the one that this run was prepared with: {how}"):
+    with pytest.raises(ConfigurationError, match=f"no longer the one that this run was prepared with: {how}"):
         sample(built.sample(1, 1, evaluate=True), Context(SilentJournal()), engine.open, Pace())
     assert engine.settings == [], "no engine was started for it"
-    with pytest.raises(ArtifactError, match="put back what was there, or give the run another name"):
+    with pytest.raises(ConfigurationError, match="put back what was there, or give the run another name"):
         read_description(prepared / "model", built.paths.model(0))
 
 
 def test_a_model_that_is_gone_is_said_to_be(built: Commands, tmp_path: Path) -> None:
     (tmp_path / "model").rename(tmp_path / "elsewhere")
-    with pytest.raises(ArtifactError, match=r"/model: the base model is no longer .* is missing; put back"):
+    with pytest.raises(ConfigurationError, match=r"/model: the base model is no longer .* is missing; put back"):
         sample(built.sample(1, 1, evaluate=True), Context(SilentJournal()), FakeEngine().open, Pace())
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tpt_runtime.artifacts.files import write_json
 from tpt_runtime.artifacts.manifest import FileEntry, file_entry
-from tpt_runtime.core.errors import ArtifactError
+from tpt_runtime.core.errors import ConfigurationError
 
 RECORD = "model.json"
 IMMATERIAL = ("*.md", "LICENSE*")
@@ -35,7 +35,7 @@ def check_base_model(prepared: Path) -> None:
     """Compare `prepared`/model with what was recorded of it; a folder without a record is some later model's.
 
     Raises:
-        ArtifactError: a file is missing or another, or weights were added; it names the file and the way out.
+        ConfigurationError: a file is missing or another, or weights were added; it names the file and the way out.
     """
     record = prepared / RECORD
     if not record.is_file():
@@ -65,8 +65,8 @@ def _is_any(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
-def _changed(model: Path, how: str) -> ArtifactError:
-    return ArtifactError(
+def _changed(model: Path, how: str) -> ConfigurationError:
+    return ConfigurationError(
         f"{model}: the base model is no longer the one that this run was prepared with: {how}; put back what was there, or give "
         "the run another name to begin with the present one"
     )

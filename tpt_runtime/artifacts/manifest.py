@@ -152,13 +152,37 @@ def verified(folder: Path, digest: str, name: str = MANIFEST) -> Manifest:
     if manifest is None:
         raise ArtifactError(f"{folder}: no {name}, so the step that writes it has not ended; it has to run again")
     for relative, found in file_entries({relative: folder / relative for relative in manifest.files}).items():
-        expected = manifest.files[relative].sha256
-        if found.sha256 != expected:
-            raise ArtifactError(
-                f"{folder / relative}: SHA-256 {found.sha256[:12]}…, but its manifest says {expected[:12]}…: the file was "
-                f"edited or damaged; {_way_out(folder, name)}"
-            )
+        _compare(folder / relative, found, manifest.files[relative], _way_out(folder, name))
     return manifest
+
+
+def verified_file(path: Path) -> Path:
+    """Return `path` after comparing it with the manifest beside it; one that no manifest lists is nobody's to vouch for.
+
+    This is for readers of one file of an artifact whose other files may take minutes to hash.
+
+    Raises:
+        ArtifactError: it is missing, truncated or edited.
+    """
+    manifest = read_manifest(path.parent)
+    expected = manifest.files.get(path.name) if manifest is not None else None
+    if expected is not None:
+        if not path.is_file():
+            raise ArtifactError(f"{path}: is missing, but its manifest lists it; {_all_of(path.parent)}")
+        _compare(path, file_entry(path), expected, _all_of(path.parent))
+    return path
+
+
+def _compare(path: Path, found: FileEntry, expected: FileEntry, way_out: str) -> None:
+    if found.sha256 != expected.sha256:
+        raise ArtifactError(
+            f"{path}: SHA-256 {found.sha256[:12]}…, but its manifest says {expected.sha256[:12]}…: the file was edited or "
+            f"damaged; {way_out}"
+        )
+
+
+def _all_of(folder: Path) -> str:
+    return f"put back what was there, or delete {folder}, and all of it is made again"
 
 
 def _way_out(folder: Path, name: str) -> str:

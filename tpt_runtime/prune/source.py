@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tpt_runtime.artifacts.files import read_rows
+from tpt_runtime.artifacts.manifest import verified_file
 from tpt_runtime.artifacts.samples import PromptKey, SampleFiles
 from tpt_runtime.core.configs import GradePart, SelectPart
 from tpt_runtime.core.rows import Example
@@ -28,12 +29,12 @@ class Source:
 
     @classmethod
     def open(cls, root: Path, part: GradePart | SelectPart) -> "Source":
-        """Read the questions; compare the sample files with their manifests, and see that none is missing."""
+        """Read the questions; compare them and the samples with their manifests, and see that none is missing."""
         prompts = {name: root / file for name, file in part.prompts.items()}
         questions = {
             PromptKey(name, row["id"]): Question(row["question"], row["reference"])
             for name, file in prompts.items()
-            for row in read_rows(file)
+            for row in read_rows(verified_file(file))
         }
         samples = SampleFiles(root / part.samples, part.samples_digest)
         samples.require(questions)

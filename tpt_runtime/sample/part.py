@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tpt_runtime.artifacts.files import read_rows
-from tpt_runtime.artifacts.manifest import Manifest, write_manifest
+from tpt_runtime.artifacts.manifest import Manifest, verified_file, write_manifest
 from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.core.configs import SampleConfig, SamplePart
 from tpt_runtime.core.errors import ArtifactError
@@ -87,7 +87,7 @@ class Part:
 
     def _prompts(self, root: Path) -> Iterator[tuple[PromptKey, PromptIds]]:
         for data_set, file in self.settings.prompts.items():
-            for number, row in enumerate(read_rows(root / file), 1):
+            for number, row in enumerate(read_rows(verified_file(root / file)), 1):
                 try:
                     ids = tuple(row["promptIds"])
                     yield PromptKey(data_set, row["id"]), ids

@@ -36,8 +36,8 @@ def sample(
         pace: how often samples are written.
 
     Raises:
-        ConfigurationError: the model or the engine cannot be used.
-        ArtifactError: prompts, or samples that are there, are damaged; or the base model was changed.
+        ConfigurationError: the model or the engine cannot be used, or the base model was changed.
+        ArtifactError: prompts, or samples that are there, are damaged.
         Interrupted: stopped on request; what had finished is written.
     """
     shard = Shard(context.index, config.shards)

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from tpt_runtime.artifacts.files import json_bytes, storage_failure
 from tpt_runtime.core.configs import StepConfig
-from tpt_runtime.core.errors import ConfigurationError, Interrupted, StepFailed, TptError
+from tpt_runtime.core.errors import ArtifactError, ConfigurationError, Interrupted, StepFailed, TptError
 from tpt_runtime.core.status import SUMMARY_BYTES, Summary
 from tpt_runtime.step.context import Context
 from tpt_runtime.step.journal import Journal, open_journal
@@ -35,6 +35,11 @@ Config = TypeVar("Config", bound=StepConfig)
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
 LONGEST_MESSAGE = 1000
 """Characters of an error that are handed in; the log has all of it."""
+MADE_AGAIN = (
+    "What a finished step has made is made again only once the run's status is gone (delete status.json of `tpt run`; on a "
+    "cluster, the resource): all that is sound is found, and not made twice"
+)
+"""Said with every damaged artifact: until then the run goes by what its status counts as done."""
 FULL_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
@@ -65,9 +70,10 @@ def _ended(journal: Journal, error: Exception, *, stopping: bool) -> int:
     if isinstance(error, Interrupted):
         journal.event("interrupted", message=str(error))
         return error.exit_code
-    journal.event("failed", message=str(error), exitCode=error.exit_code)
+    said = f"{error}. {MADE_AGAIN}" if isinstance(error, ArtifactError) else str(error)
+    journal.event("failed", message=said, exitCode=error.exit_code)
     try:
-        _hand_in(_error_text(str(error), error.exit_code))
+        _hand_in(_error_text(said, error.exit_code))
     except OSError as refused:
         journal.event("warning", message=f"the error could not be handed in: {refused}")
     return error.exit_code
