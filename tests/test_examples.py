@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tpt_runtime.artifacts.yaml import read_resources
+from tpt_runtime.artifacts.yaml import parse_resources, read_resources
 from tpt_runtime.core.budget import (
     Prompts,
     Shape,
@@ -74,6 +74,12 @@ def test_every_example_is_valid_and_says_how_it_is_run(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert f"examples/{name_of(path)}" in text.partition("apiVersion")[0]
     assert run.metadata.name
+
+
+def test_the_run_in_the_readme_is_valid() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (document,) = parse_resources(text, "README.md")
+    assert parse_run(document, "README.md").metadata.name
 
 
 @pytest.mark.parametrize("path", PLANNED, ids=name_of)

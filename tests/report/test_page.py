@@ -51,6 +51,14 @@ def test_what_a_model_wrote_stays_text() -> None:
     assert text.count("</script>") == 3
 
 
+def test_the_page_says_how_many_questions_there_are_and_what_was_left_out() -> None:
+    counts = {"train": 7099, "validation": 374, "trainTooLong": 3, "trainOverlapping": 1, "validationInEval": 2}
+    text = page(record(prompts=counts), "")
+    assert "<p>Questions: train 7,099, validation 374. Left out, or worth a look: train too long 3, train overlapping 1" in text
+    assert "validation in eval 2.</p>" in text
+    assert "Questions:" not in page(record(), "")
+
+
 def test_every_plot_has_its_data() -> None:
     drawn = charts(record())
     assert set(drawn) == {

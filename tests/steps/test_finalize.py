@@ -76,6 +76,14 @@ def test_the_report_tells_every_round(root: Path, built: Commands, context: Cont
     assert "33.3%" in page
 
 
+def test_the_report_says_what_prepare_counted(root: Path, built: Commands, context: Context) -> None:
+    counts = {"train": 2, "validation": 3, "trainTooLong": 1}
+    write_manifest((root / built.paths.model_dir(0)).parent, built.paths.prepare, summary={}, counts=counts)
+    finalize(built.finalize(ROUNDS, 1, best_round=3, status={}), context)
+    assert report(root)["prompts"] == counts
+    assert "train too long 1" in (root / "report" / "report.html").read_text()
+
+
 def test_the_report_names_the_questions_that_changed(root: Path, built: Commands, context: Context) -> None:
     finalize(built.finalize(ROUNDS, 1, best_round=2, status={}), context)
     found = report(root)

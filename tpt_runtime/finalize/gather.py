@@ -32,10 +32,17 @@ def gather(config: FinalizeConfig) -> RunRecord:
         metric=spec.objective.metric,
         rounds=rounds,
         best_round=config.best_round,
+        prompts=_prompts(root, config.rounds[0]["model"]),
         settings=fixed_settings(spec),
         traces=_traces(root, config.rounds),
     )
     return record.model_copy(update=changes(root, config) if config.best_round else {})
+
+
+def _prompts(root: Path, base_model: str) -> dict[str, int]:
+    """Return what prepare counted; the base model lies in its folder."""
+    manifest = read_manifest((root / base_model).parent)
+    return manifest.counts if manifest else {}
 
 
 def _round(root: Path, number: int, folders: list[dict[str, str]], seconds: dict[str, float]) -> RoundRecord:

@@ -4,8 +4,10 @@ Everything that a model wrote is escaped: a trace is data, never markup.
 """
 
 import json
+from collections.abc import Mapping
 from html import escape
 
+from tpt_runtime.core.layout import SETS
 from tpt_runtime.report.charts import COLUMNS, charts, round_cells
 from tpt_runtime.report.record import Change, RunRecord, Trace
 
@@ -54,7 +56,22 @@ def _head(record: RunRecord) -> str:
         metric = best_entry.metric(f"validation/{record.metric}") if best_entry else None
         reached = f", {metric.value:.1%} {escape(metric.name)}" if metric else ""
         best = f"best round {record.best_round}{reached}"
-    return f"<h1>{escape(record.run)}</h1><p>{best}. Decisions are made on validation; eval is reported only.</p>"
+    decided = f"<p>{best}. Decisions are made on validation; eval is reported only.</p>"
+    return f"<h1>{escape(record.run)}</h1>{decided}{_prompts(record.prompts)}"
+
+
+def _prompts(counts: Mapping[str, int]) -> str:
+    """Return how many questions there are, and how many were left out for what reason."""
+    asked = [f"{name} {counts[name]:,}" for name in SETS if name in counts]
+    left_out = [f"{_spaced(name)} {count:,}" for name, count in counts.items() if name not in SETS]
+    told = [f"Questions: {', '.join(asked)}."] if asked else []
+    told += [f"Left out, or worth a look: {', '.join(left_out)}."] if left_out else []
+    return f"<p>{escape(' '.join(told))}</p>" if told else ""
+
+
+def _spaced(name: str) -> str:
+    """Return `trainTooLong` as `train too long`."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
 def _rounds(record: RunRecord) -> str:

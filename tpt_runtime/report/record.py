@@ -65,6 +65,8 @@ class RunRecord(Model):
     """The objective's metric, such as pass@1."""
     rounds: list[RoundRecord]
     best_round: int | None = None
+    prompts: dict[str, int] = {}
+    """Prompts by data set, and how many were left out for what reason, as prepare counted them."""
     changed_set: str | None = None
     """The data set that the changes below are of."""
     gained: list[Change] = []
