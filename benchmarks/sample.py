@@ -40,8 +40,8 @@ from tpt_runtime.sample.modelfolder import ModelFolder
 from tpt_runtime.sample.part import Part
 from tpt_runtime.sample.vllm_engine import VllmEngine, engine_arguments, sampling_params
 from tpt_runtime.step.context import Context
+from tpt_runtime.step.cores import let_idle_threads_sleep
 from tpt_runtime.step.journal import JsonJournal
-from tpt_runtime.step.threads import let_idle_threads_sleep
 
 MAX_TOKENS = 32
 TEMPERATURE = 0.8

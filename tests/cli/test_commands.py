@@ -10,7 +10,18 @@ from click.testing import CliRunner
 
 from tpt_runtime import __version__
 from tpt_runtime.cli import group, main
-from tpt_runtime.core.errors import ArtifactError, ConfigurationError, TptError
+from tpt_runtime.cli.ending import EXIT_SUSPENDED
+from tpt_runtime.cli.run import SIGNALLED
+from tpt_runtime.core.errors import (
+    EXIT_ARTIFACT,
+    EXIT_CONFIGURATION,
+    EXIT_CRASH,
+    ArtifactError,
+    ConfigurationError,
+    TptError,
+)
+from tpt_runtime.local.wakeups import STOPS
+from tpt_runtime.local.workdir import EXIT_BUSY
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "cli.md"
 HEAVY = ("torch", "transformers", "vllm", "trl", "deepspeed", "datasets", "pyarrow", "altair")
@@ -71,6 +82,15 @@ def test_nothing_is_documented_that_is_not_there(name: str) -> None:
     documented = {word for line in section.splitlines() if line.startswith("| `--") for word in line.split("|")[1].split("`")}
     known = {opt for param in commands()[name].params for opt in param.opts}
     assert {word for word in documented if word.startswith("--")} <= known
+
+
+def test_every_exit_code_is_documented() -> None:
+    section = DOCUMENTATION.read_text(encoding="utf-8").split("## Exit codes")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| ") and line[2].isdigit()]
+    documented = {int(code) for row in rows for code in row.split(",")}
+    stopped = {SIGNALLED + number for number in STOPS}
+    ours = {0, click.UsageError.exit_code, EXIT_CRASH, EXIT_CONFIGURATION, EXIT_ARTIFACT, EXIT_SUSPENDED, EXIT_BUSY}
+    assert documented == ours | stopped
 
 
 def test_the_version_is_told() -> None:

@@ -13,12 +13,15 @@ from tests.steps.sampled import prompts, rows, sample, samples
 from tpt_runtime.artifacts.manifest import write_manifest
 from tpt_runtime.core.commands import Commands
 from tpt_runtime.core.errors import ConfigurationError
+from tpt_runtime.core.spec import Verifier
 from tpt_runtime.core.status import SUMMARY_BYTES, PruneSummary
+from tpt_runtime.prune import grading
 from tpt_runtime.prune.evaluation import HELD_OUT_EXAMPLES
 from tpt_runtime.prune.figures import difficulty
 from tpt_runtime.prune.reading import PER_VERDICT
 from tpt_runtime.prune.step import prune
 from tpt_runtime.step.context import Context
+from tpt_runtime.verify.pool import MAX_WORKERS, GradingPool
 
 CommandsOf = Callable[..., Commands]
 EVAL = {"train": {"uri": "train.jsonl"}, "eval": {"uri": "eval.jsonl"}, "prompt": {"mode": "Completion"}}
@@ -271,3 +274,19 @@ def test_the_controls_train_on_as_many_traces_of_all_questions_whatever_the_answ
         "Parseable": {"#### 1", "#### 0", "#### 5"},
         "Random": {"#### 1", "#### 0", "#### 5", "no idea"},
     }
+
+
+def test_no_more_solutions_are_graded_at_once_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+
+    class Noted(GradingPool):
+        def __init__(self, chosen: Any, timeout_seconds: float, workers: int | None = None) -> None:
+            asked.append(workers)
+            super().__init__(chosen, timeout_seconds, workers)
+
+    monkeypatch.setattr(grading, "GradingPool", Noted)
+    for cores in (3, 1000):
+        monkeypatch.setattr(grading, "allowed_cores", lambda cores=cores: cores)
+        with grading.Grader(Verifier(), {}):
+            pass
+    assert asked == [3, MAX_WORKERS]

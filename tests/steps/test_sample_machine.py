@@ -1,4 +1,4 @@
-"""What the sample step makes of the machine: cores, memory, processor, and the processes that an engine starts."""
+"""What the sample step makes of the machine: memory, processor, and the processes that an engine starts."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from tpt_runtime.core.errors import ConfigurationError, StepFailed
 from tpt_runtime.sample import vllm_engine
 from tpt_runtime.sample.engine import EngineSettings
-from tpt_runtime.sample.machine import available_memory, computes_bfloat16, usable_cores
+from tpt_runtime.sample.machine import available_memory, computes_bfloat16
 from tpt_runtime.sample.modelfolder import ModelFolder
 
 LLAMA = {"num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 128, "architectures": ["LlamaForCausalLM"]}
@@ -29,25 +29,6 @@ def model_folder(folder: Path, config: dict[str, Any], weights: bytes = b"0" * 1
     (folder / "model.safetensors").write_bytes(weights)
     (folder / "tokenizer.json").write_text("{}")
     return ModelFolder.open(folder)
-
-
-@pytest.mark.parametrize(("quota", "cores"), [("150000 100000", 2), ("50000 100000", 1), ("100000 100000", 1)])
-def test_a_containers_quota_limits_the_cores_rounded_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
-) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))
-    assert usable_cores({}, files(tmp_path, cpu_max=quota)) == cores
-
-
-@pytest.mark.parametrize("quota", ["max 100000", ""])
-def test_without_a_quota_the_cores_are_those_it_may_run_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 4, 5})
-    assert usable_cores({}, files(tmp_path, cpu_max=quota)) == 3
-    assert usable_cores({}, tmp_path / "nowhere") == 3
-
-
-def test_the_user_may_say_how_many_threads(tmp_path: Path) -> None:
-    assert usable_cores({"OMP_NUM_THREADS": "7"}, files(tmp_path, cpu_max="100000 100000")) == 7
 
 
 def test_memory_is_what_the_system_has_left_or_the_container_if_that_is_less(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_every_process_needs_a_gpu_of_its_own(root: Path, context: Context) -> N
 
 
 def test_every_process_needs_a_core_of_its_own(root: Path, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "usable_cores", lambda: 2)
+    monkeypatch.setattr(checks, "allowed_cores", lambda: 2)
     said = refusal(training_config(root, {"engine": "DeepSpeed", "processesPerNode": 4}), context)
     assert "training.processesPerNode: 4, but this machine has 2 core(s)" in said
 
@@ -276,7 +276,7 @@ def test_what_cannot_fit_is_refused_with_the_way_out(root: Path, context: Contex
 
 
 def test_processes_on_one_machine_share_its_memory(root: Path, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "usable_cores", lambda: 8)
+    monkeypatch.setattr(checks, "allowed_cores", lambda: 8)
     safetensors(root / PREPARED / "model" / "model.safetensors", [400, 1000, 1000])
     write_manifest(root / PREPARED, PREPARED.rpartition("-")[2], summary={})
     checked(training_config(root), context)

@@ -245,7 +245,7 @@ def test_nodes_with_nowhere_to_meet_are_a_mistake() -> None:
 
 
 def test_cores_are_shared_out_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "usable_cores", lambda: 16)
+    monkeypatch.setattr(processes, "allowed_cores", lambda: 16)
     job = job_of(config_of(engine="DeepSpeed", processesPerNode=4))
     assert processes.environment_of(job, Path("/t"), {})["OMP_NUM_THREADS"] == "4"
     assert processes.environment_of(job, Path("/t"), {"OMP_NUM_THREADS": "1"})["OMP_NUM_THREADS"] == "1"

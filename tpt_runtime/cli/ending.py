@@ -12,6 +12,7 @@ from tpt_runtime.local.workdir import Workdir
 from tpt_runtime.report.table import round_table
 
 EXIT_SUSPENDED = 3
+"""Nothing failed; the file, or a request to stop, asks for a pause."""
 MENDABLE = (Reason.CONFIGURATION_ERROR, Reason.INVALID_SPEC)
 
 

@@ -12,8 +12,6 @@ import click
 if TYPE_CHECKING:
     from tpt_runtime.core.spec import Run
 
-EXIT_SUSPENDED = 3
-"""The file asks for suspension."""
 SIGNALLED = 128
 """A run that was interrupted exits with this plus the signal's number, as shells have it: 130 after Ctrl-C."""
 
@@ -36,7 +34,7 @@ def command(file: Path, workdir: Path | None) -> None:
 
 def carry_out(run: Run, source: str, workdir: Path) -> int:
     """Carry out `run`, read from `source`, in `workdir`; say what came of it, and return the exit code."""
-    from tpt_runtime.cli.ending import show_ending
+    from tpt_runtime.cli.ending import EXIT_SUSPENDED, show_ending
     from tpt_runtime.local.devices import visible_gpus
     from tpt_runtime.local.jobs import Jobs, Settings
     from tpt_runtime.local.runner import Machine, Runner

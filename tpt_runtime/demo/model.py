@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tpt_runtime.demo.folder import Tell
 from tpt_runtime.demo.problems import Row
-from tpt_runtime.step.threads import let_idle_threads_sleep
+from tpt_runtime.step.cores import let_idle_threads_sleep
 
 END: Final = "<|end|>"
 PAD: Final = "<|pad|>"

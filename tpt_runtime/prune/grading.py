@@ -12,7 +12,8 @@ from tpt_runtime.core.choices import VerifierType
 from tpt_runtime.core.rows import Grade, GradedPrompt, Sample, SampledPrompt
 from tpt_runtime.core.spec import Verifier
 from tpt_runtime.core.verdict import Verdict
-from tpt_runtime.verify.pool import GradingPool
+from tpt_runtime.step.cores import allowed_cores
+from tpt_runtime.verify.pool import MAX_WORKERS, GradingPool
 from tpt_runtime.verify.protocol import Grade as Verdicts
 from tpt_runtime.verify.protocol import verifier
 
@@ -69,7 +70,8 @@ class Grader:
 
     def __enter__(self) -> Self:
         """Start the pool."""
-        pool = GradingPool(verifier(self._settings.type), timeout_seconds=self._settings.timeout_seconds)
+        workers = min(allowed_cores(), MAX_WORKERS)
+        pool = GradingPool(verifier(self._settings.type), self._settings.timeout_seconds, workers)
         self._pool = self._stack.enter_context(pool)
         return self
 

@@ -1,25 +1,10 @@
-"""What a machine without an accelerator has to give: cores and memory, as far as this process (or its container) may use them."""
+"""What a machine without an accelerator has to give: memory, as far as this process or its container may use it, and bfloat16."""
 
-import math
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 MEMORY = Path("/proc/meminfo")
 PROCESSOR = Path("/proc/cpuinfo")
-
-
-def usable_cores(environment: Mapping[str, str] = os.environ, cgroup: Path = CGROUP) -> int:
-    """Return how many cores to keep busy: OMP_NUM_THREADS if that is set, else those that the container's quota allows."""
-    wanted = environment.get("OMP_NUM_THREADS", "")
-    if wanted.isdigit() and int(wanted):
-        return int(wanted)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = _words(cgroup / "cpu.max").partition(" ")
-    if quota.isdigit() and period.isdigit():
-        cores = min(cores, math.ceil(int(quota) / int(period)))
-    return max(1, cores)
 
 
 def available_memory(cgroup: Path = CGROUP, memory: Path = MEMORY) -> int:

@@ -18,9 +18,9 @@ from typing import Any
 
 from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.sample.engine import Drawing, EngineSettings, Generated, Request, Result
-from tpt_runtime.sample.machine import usable_cores
 from tpt_runtime.sample.modelfolder import ModelFolder
 from tpt_runtime.sample.tokens import Tokenizer, Words, find_stop
+from tpt_runtime.step.cores import usable_cores
 
 ROWS = 64
 """Sequences worked on at once."""

@@ -12,9 +12,10 @@ from typing import Any, Self
 
 from tpt_runtime.core.errors import ConfigurationError, StepFailed
 from tpt_runtime.sample.engine import EngineSettings, Generated, Request, Result
-from tpt_runtime.sample.machine import available_memory, computes_bfloat16, usable_cores
+from tpt_runtime.sample.machine import available_memory, computes_bfloat16
 from tpt_runtime.sample.modelfolder import ModelFolder
 from tpt_runtime.sample.offspring import children_die_with_us
+from tpt_runtime.step.cores import usable_cores
 
 QUEUE = 2
 """Sequences handed to vLLM, as a multiple of those it works on at once: the next ones wait inside it, not outside."""

@@ -26,9 +26,9 @@ from tpt_runtime.core.configs import StepConfig
 from tpt_runtime.core.errors import ArtifactError, ConfigurationError, Interrupted, StepFailed, TptError
 from tpt_runtime.core.status import SUMMARY_BYTES, Summary
 from tpt_runtime.step.context import Context
+from tpt_runtime.step.cores import let_idle_threads_sleep
 from tpt_runtime.step.journal import Journal, open_journal
 from tpt_runtime.step.metrics import LiveMetrics
-from tpt_runtime.step.threads import let_idle_threads_sleep
 
 Config = TypeVar("Config", bound=StepConfig)
 

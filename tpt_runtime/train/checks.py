@@ -12,8 +12,9 @@ from tpt_runtime.core.configs import TrainConfig
 from tpt_runtime.core.errors import ArtifactError, ConfigurationError
 from tpt_runtime.core.spec import Training
 from tpt_runtime.step.context import Context
+from tpt_runtime.step.cores import allowed_cores
 from tpt_runtime.train import memory
-from tpt_runtime.train.devices import cpu_has_bf16, usable_cores
+from tpt_runtime.train.devices import cpu_has_bf16
 from tpt_runtime.train.examples import ExampleSet, held_out_set, training_set
 from tpt_runtime.train.job import Device, Job
 
@@ -63,9 +64,9 @@ def _check_processes(training: Training, devices: list[Device]) -> None:
         raise ConfigurationError(
             f"training.processesPerNode: {training.processes_per_node}, but this node has {len(devices)} GPU(s), one a process"
         )
-    if devices[0].kind == "cpu" and training.processes_per_node > usable_cores():
+    if devices[0].kind == "cpu" and training.processes_per_node > allowed_cores():
         raise ConfigurationError(
-            f"training.processesPerNode: {training.processes_per_node}, but this machine has {usable_cores()} core(s)"
+            f"training.processesPerNode: {training.processes_per_node}, but this machine has {allowed_cores()} core(s)"
         )
 
 

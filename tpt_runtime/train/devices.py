@@ -62,11 +62,6 @@ def machine_memory() -> int:
     return total
 
 
-def usable_cores() -> int:
-    """Return the cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def cpu_has_bf16() -> bool:
     """Return whether the CPU multiplies in bf16 (AMX or AVX512_BF16); elsewhere bf16 is emulated, slowly."""
     path = Path("/proc/cpuinfo")

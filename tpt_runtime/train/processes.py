@@ -31,7 +31,7 @@ from tpt_runtime.core.errors import (
     StepFailed,
     TptError,
 )
-from tpt_runtime.train.devices import usable_cores
+from tpt_runtime.step.cores import allowed_cores
 from tpt_runtime.train.job import ERROR_FOLDER, Failure, Job, read_event
 
 WORKER = "tpt_runtime.train.worker"
@@ -98,7 +98,7 @@ def environment_of(job: Job, errors: Path, environment: Mapping[str, str]) -> di
         ours |= {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     if job.processes == 1 and training.engine == "DeepSpeed":
         ours |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
-    threads = max(1, usable_cores() // training.processes_per_node)
+    threads = max(1, allowed_cores() // training.processes_per_node)
     return {"OMP_NUM_THREADS": str(threads)} | kept | ours
 
 

@@ -1,4 +1,4 @@
-"""Programs that compute let their idle threads sleep, for torch reads how they wait when it is imported."""
+"""How many cores a program keeps busy, and that its idle threads sleep: torch reads how they wait when it is imported."""
 
 import os
 import sys
@@ -8,7 +8,32 @@ import pytest
 
 from tests.step.conftest import StartProgram
 from tpt_runtime.demo.model import Recipe, write_model
-from tpt_runtime.step.threads import let_idle_threads_sleep
+from tpt_runtime.step.cores import allowed_cores, let_idle_threads_sleep, usable_cores
+
+
+def limited(cgroup: Path, quota: str) -> Path:
+    (cgroup / "cpu.max").write_text(quota)
+    return cgroup
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("150000 100000", 2), ("50000 100000", 1), ("100000 100000", 1)])
+def test_a_containers_quota_limits_the_cores_rounded_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))
+    assert allowed_cores(limited(tmp_path, quota)) == cores
+
+
+@pytest.mark.parametrize("quota", ["max 100000", ""])
+def test_without_a_quota_the_cores_are_those_it_may_run_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 4, 5})
+    assert allowed_cores(limited(tmp_path, quota)) == 3
+    assert allowed_cores(tmp_path / "nowhere") == 3
+
+
+def test_the_user_may_say_how_many_threads(tmp_path: Path) -> None:
+    assert usable_cores({}, limited(tmp_path, "100000 100000")) == 1
+    assert usable_cores({"OMP_NUM_THREADS": "7"}, limited(tmp_path, "100000 100000")) == 7
 
 
 def test_idle_threads_sleep_unless_the_user_lets_them_spin() -> None:
