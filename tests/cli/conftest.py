@@ -33,6 +33,7 @@ def write_run(here: Path) -> Callable[..., Path]:
         spec: dict[str, Any] = {
             "model": {"uri": "model"},
             "dataset": {"train": {"uri": "train.jsonl"}},
+            "pruning": {"minExamples": 1},
             "storage": {"persistentVolumeClaim": {"claimName": "runs"}},
         }
         body = {"apiVersion": "tpt.dev/v1alpha1", "kind": "SelfImprovementRun", "metadata": {"name": run}}

@@ -69,7 +69,7 @@ def test_fields_are_guessed_from_the_data(tpt: Tpt, here: Path, write_data: Writ
 
 
 def test_what_was_written_passes_validation_with_its_data(tpt: Tpt, write_data: Write) -> None:
-    tpt("init", "--data", write_data("questions.jsonl", question="query"))
+    tpt("init", "--data", write_data("questions.jsonl", count=40, question="query"))
     result = tpt("validate", "--data", "run.yaml")
     assert result.exit_code == 0
     assert "What is" in result.stdout

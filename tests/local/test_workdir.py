@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tpt_runtime.artifacts.yaml import parse_resources
 from tpt_runtime.core.errors import ConfigurationError, InvalidResource, StepFailed
 from tpt_runtime.core.spec import Run
-from tpt_runtime.core.status import Condition, ConditionType, RunStatus
+from tpt_runtime.core.status import Condition, ConditionType, Resolved, RunStatus
 from tpt_runtime.local.workdir import EXIT_BUSY, Busy, Workdir
 from tpt_runtime.local.yamltext import yaml_text
 
@@ -116,6 +116,31 @@ class TestTaking:
         assert taken.metadata.generation == 2
         assert taken.status is not None
         assert taken.status["currentRound"] == 2
+
+    def test_a_run_that_failed_before_anything_was_prepared_may_be_changed_at_will(
+        self, folder: Workdir, make_run: MakeRun
+    ) -> None:
+        folder.take(make_run(), "run.yaml")
+        folder.write_status(failed().model_copy(update={"current_round": 0}))
+        taken = folder.take(make_run(dataset={"train": {"uri": "other.jsonl"}}), "run.yaml")
+        assert (taken.metadata.generation, taken.spec.dataset.train.uri) == (2, "other.jsonl")
+
+    @pytest.mark.parametrize("made", [{"resolved": Resolved()}, {"current_round": 1}, {"conditions": []}])
+    def test_one_that_has_made_something_or_goes_on_may_not(
+        self, made: dict[str, Any], folder: Workdir, make_run: MakeRun
+    ) -> None:
+        folder.take(make_run(), "run.yaml")
+        folder.write_status(failed().model_copy(update={"current_round": 0, **made}))
+        with pytest.raises(InvalidResource, match=r"spec\.dataset\.train\.uri: found"):
+            folder.take(make_run(dataset={"train": {"uri": "other.jsonl"}}), "run.yaml")
+
+    def test_another_runs_folder_is_refused_even_then(self, folder: Workdir, make_run: MakeRun) -> None:
+        folder.take(make_run(), "run.yaml")
+        folder.write_status(failed().model_copy(update={"current_round": 0}))
+        other = make_run()
+        other = other.model_copy(update={"metadata": other.metadata.model_copy(update={"name": "other"})})
+        with pytest.raises(InvalidResource, match=r"metadata\.name: found 'other'"):
+            folder.take(other, "run.yaml")
 
     def test_what_a_cluster_wrote_into_the_metadata_is_not_ours(self, folder: Workdir, make_run: MakeRun) -> None:
         run = make_run()

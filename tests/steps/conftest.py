@@ -79,6 +79,7 @@ def run_of() -> RunOf:
         spec: dict[str, Any] = {
             "model": {"uri": "model"},
             "dataset": {"train": {"uri": "train.jsonl"}, "prompt": {"mode": "Completion"}},
+            "pruning": {"minExamples": 1},
             "storage": {"persistentVolumeClaim": {"claimName": "runs"}},
         }
         body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "test"}, "spec": spec | sections}

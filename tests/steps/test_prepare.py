@@ -186,7 +186,7 @@ def test_a_reference_that_keeps_the_parser_busy_is_told_like_any_other(
     storage: Path, commands: CommandsOf, context: Context
 ) -> None:
     write_jsonl(storage / "train.jsonl", [*problems(2), {"question": "a", "answer": r"\binom{999999999}{99999999}x"}])
-    message = refusal(commands(pruning={"verifier": {"timeoutSeconds": 1}}), context)
+    message = refusal(commands(pruning={"verifier": {"timeoutSeconds": 1}, "minExamples": 1}), context)
     assert "1 row cannot be used" in message
     assert "train.jsonl, line 3: field 'answer': the reference takes too long or too much memory to be read" in message
 
@@ -197,6 +197,22 @@ def test_all_bad_rows_are_counted_and_the_first_five_named(storage: Path, comman
     assert "12 rows cannot be used" in message
     assert "and 7 more" in message
     assert message.count("no field") == 5
+
+
+@pytest.mark.parametrize(("least", "each"), [(96, 1), (191, 2)])
+def test_too_few_questions_for_a_round_are_told_before_anything_is_sampled(
+    least: int, each: int, storage: Path, commands: CommandsOf, context: Context
+) -> None:
+    message = refusal(commands(pruning={"minExamples": least, "maxCorrectPerPrompt": each}), context)
+    assert (
+        f"spec.pruning.minExamples: {least}, but of 95 training questions a round keeps {95 * each} examples at most" in message
+    )
+    run(commands(pruning={"minExamples": least - 1, "maxCorrectPerPrompt": each}), context)
+
+
+def test_as_many_examples_of_a_question_count_as_it_has_samples(storage: Path, commands: CommandsOf, context: Context) -> None:
+    few = commands(pruning={"minExamples": 96, "maxCorrectPerPrompt": 2}, sampling={"samplesPerPrompt": 1})
+    assert "keeps 95 examples at most (1 of each)" in refusal(few, context)
 
 
 def test_a_file_of_unknown_format_is_refused(storage: Path, commands: CommandsOf, context: Context) -> None:

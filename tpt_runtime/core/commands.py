@@ -90,6 +90,8 @@ class Commands:
             verifier=spec.pruning.verifier,
             seed=spec.sampling.seed,
             max_tokens=spec.sampling.max_tokens,
+            min_examples=spec.pruning.min_examples,
+            examples_per_prompt=min(spec.pruning.max_correct_per_prompt, spec.sampling.samples_per_prompt),
         )
 
     def sample(self, number: int, attempt: int, *, evaluate: bool) -> SampleConfig:

@@ -42,6 +42,10 @@ class PrepareConfig(StepConfig):
     seed: int
     max_tokens: int
     """Longest sample, for the check that prompts leave room in the model's context."""
+    min_examples: int
+    """Examples that a round must keep, for the check that there are questions enough."""
+    examples_per_prompt: int
+    """Examples that a round can keep of one question."""
 
 
 class SamplePart(Model):

@@ -106,6 +106,7 @@ class Workdir:
         """Keep `run`, read from `source`, as what is carried out here from now on; return it with generation and status.
 
         The generation rises when the spec differs from the one kept, and when a failed run is asked for again: both let it go on.
+        Of a run that failed before anything was prepared everything may be changed: a mistyped path is mended in place.
 
         Raises:
             InvalidResource: it is another run, or a field that may not change differs; all such fields at once.
@@ -113,10 +114,11 @@ class Workdir:
         before = self.kept()
         generation = 1
         if before is not None:
-            problems = tuple(_conflicts(before, run))
+            status = self.status()
+            problems = tuple(_other_name(before, run) if _made_nothing(status) else _conflicts(before, run))
             if problems:
                 raise InvalidResource(source, problems)
-            again = before.spec != run.spec or _failed(self.status())
+            again = before.spec != run.spec or _failed(status)
             generation = before.metadata.generation + (1 if again else 0)
         ours = {"generation": generation, "uid": "", "resource_version": None, "deletion_timestamp": None}
         metadata = run.metadata.model_copy(update=ours)
@@ -144,13 +146,17 @@ def _lock(descriptor: int, folder: Path) -> None:
         ) from error
 
 
-def _conflicts(before: Run, run: Run) -> Iterator[Problem]:
+def _other_name(before: Run, run: Run) -> Iterator[Problem]:
     if before.metadata.name != run.metadata.name:
         yield Problem(
             "metadata.name",
             f"found {run.metadata.name!r}, but this work folder belongs to the run {before.metadata.name!r}",
             "take another --workdir",
         )
+
+
+def _conflicts(before: Run, run: Run) -> Iterator[Problem]:
+    yield from _other_name(before, run)
     for path in changed_fixed_fields(before.spec, run.spec):
         was, found = (_shown(spec.full_wire(), path) for spec in (before.spec, run.spec))
         yield Problem(
@@ -168,6 +174,11 @@ def _shown(spec: Any, path: str) -> str:
     for name in path.split(".")[1:]:
         value = value.get(name) if isinstance(value, dict) else None
     return "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _made_nothing(status: RunStatus | None) -> bool:
+    """Return whether the run failed before data and model were prepared."""
+    return status is not None and _failed(status) and status.resolved is None and status.current_round == 0
 
 
 def _failed(status: RunStatus | None) -> bool:

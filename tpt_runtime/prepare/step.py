@@ -85,8 +85,19 @@ def _split(
         counts |= {"validationInEval": both} if both else {}
     if "validation" not in questions:
         kept, questions["validation"] = hold_out(kept, _fraction(config.dataset), config.seed)
+    _check_number(len(kept), config)
     questions["train"] = kept
     return questions, counts
+
+
+def _check_number(questions: int, config: PrepareConfig) -> None:
+    """Refuse a training set of which no round can keep enough: found out after sampling, that would cost hours."""
+    most = questions * config.examples_per_prompt
+    if most < config.min_examples:
+        raise ConfigurationError(
+            f"spec.pruning.minExamples: {config.min_examples}, but of {questions} training questions a round keeps {most} "
+            f"examples at most ({config.examples_per_prompt} of each); lower it, or give more questions"
+        )
 
 
 def in_words(counts: Mapping[str, int]) -> Iterator[str]:
