@@ -74,7 +74,7 @@ class TestCrd:
         (here / "file").touch()
         result = tpt("crd", "--output", "file/crds")
         assert result.exit_code == 64
-        assert "selfimprovementruns.yaml: cannot be written (Not a directory); give a path in a folder" in result.stderr
+        assert "selfimprovementruns.yaml: cannot be written (" in result.stderr
 
 
 class TestDemoModel:
