@@ -1,6 +1,7 @@
 # Every target sets itself up: `python3 -m tpt_runtime.setup` is quick when there is nothing to do.
 PYTHON ?= python3
 WORKERS ?= 2
+VARIANT ?= cpu
 BIN := .venv/bin
 # Tests and checks need no model hub; a look-up would be a mistake, and fails at once.
 OFFLINE := HF_HUB_OFFLINE=1
@@ -11,7 +12,7 @@ QUICKSTART := examples/quickstart/$(if $(filter Linux-x86_64,$(shell uname -sm |
 CHART_CRD := charts/tpt-operator/files/tpt.dev_selfimprovementruns.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test e2e check verify generate soak control-plane
+.PHONY: help quickstart test e2e images check verify generate soak control-plane
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,10 @@ test: ## Set everything up, then run all tests: the fast ones in parallel, those
 e2e: ## Build the images, start a node (root) or use TPT_E2E_KUBECONFIG, and carry the quickstart through evictions
 	@$(PYTHON) -m tpt_runtime.setup --profile e2e
 	$(BIN)/pytest tests/e2e -m e2e -x --durations=15
+
+images: ## Build the images with buildah or docker; settings: VARIANT=cpu|cuda TAG= PUSH=REGISTRY ARCHIVE=DIR BASE=IMAGE
+	@$(PYTHON) images/build.py --variant $(VARIANT) $(if $(TAG),--tag $(TAG)) $(if $(PUSH),--push $(PUSH)) \
+		$(if $(ARCHIVE),--archive $(ARCHIVE)) $(if $(BASE),--base $(BASE))
 
 check: ## Lint, check the format, the types, the layers, and that what is generated is current
 	@$(PYTHON) -m tpt_runtime.setup --profile dev
