@@ -179,7 +179,10 @@ def _archive(order: Order, machine: Machine, folder: Path) -> Iterator[Command]:
             yield ("docker", "save", "--output", file, *images)
         elif images:
             layout = machine.scratch / name
-            yield from (("buildah", "push", image, f"oci:{layout}:{image}") for image in images)
+            shared = order.variant == "cpu"
+            yield from (("buildah", "push", image, f"oci:{layout}:{image}") for image in (images[:1] if shared else images))
+            if shared and images[1:]:
+                yield (sys.executable, "images/layout.py", str(layout), *images)
             yield ("tar", "--create", "--file", file, "--directory", str(layout), ".")
 
 

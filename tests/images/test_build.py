@@ -77,9 +77,16 @@ def test_the_steps_share_an_archive_so_that_their_layers_stand_in_it_once():
     written = [value(command, "--file") for command in run if command[0] == "tar"]
     assert written == ["/a/tpt-operator-1.2.3.tar", "/a/tpt-steps-1.2.3-cpu.tar"]
     pushed = [command[-1] for command in run if command[:2] == ("buildah", "push")]
-    assert pushed[1:] == [
-        f"oci:/scratch/tpt-steps-1.2.3-cpu:localhost/tpt-{role}:1.2.3-cpu" for role in ("sampler", "pruner", "trainer")
-    ]
+    assert pushed[1:] == ["oci:/scratch/tpt-steps-1.2.3-cpu:localhost/tpt-sampler:1.2.3-cpu"]
+    (added,) = [command for command in run if "images/layout.py" in command]
+    named = [f"localhost/tpt-{role}:1.2.3-cpu" for role in ("sampler", "pruner", "trainer")]
+    assert added[2:] == ("/scratch/tpt-steps-1.2.3-cpu", *named)
+
+
+def test_images_that_share_no_layers_are_packed_one_by_one():
+    run = build.commands(order("cuda", archive=Path("/a")), HERE)
+    assert len([command for command in run if command[:2] == ("buildah", "push")]) == 4
+    assert [command for command in run if "images/layout.py" in command] == []
 
 
 def test_an_archive_is_written_of_what_was_built_only():
