@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CODE = ("tpt_runtime", "tests", "benchmarks", "operator")
+CODE = ("tpt_runtime", "tests", "benchmarks", "operator", "images")
 MOST_LINES = 400
 PLACES = {
     "a home folder": r"(?<![\w.])/(home|Users)/[a-z]\w*|(?<![\w.])/[r]oot/",
@@ -110,7 +110,7 @@ def test_everything_that_is_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needs = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
     declared = {re.split(r"[\[<>=;! ]", need)[0].lower().replace("_", "-") for need in needs}
-    ours = sys.stdlib_module_names | {"tpt_operator", "tpt_runtime", "tests", "benchmarks"}
+    ours = sys.stdlib_module_names | {"tpt_operator", "tpt_runtime", "tests", "benchmarks", "images"}
     names = {name for path in modules("tpt_runtime", "operator", "tests", "benchmarks") for name in imported(path) - ours}
     assert "pydantic" in names
     assert {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in names} - declared == set()

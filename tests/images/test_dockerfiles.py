@@ -62,7 +62,7 @@ def test_every_base_is_an_argument_with_a_pinned_default(role: str):
 def test_images_run_as_a_numeric_user_that_has_a_name(role: str):
     last = stages(role).get("cuda") or stages(role)["final"]
     assert re.findall(r"^USER (.+)$", last, re.MULTILINE) == ["10001:10001"]
-    assert "HOME=/home/tpt USER=tpt" in last
+    assert "HOME=/var/lib/tpt USER=tpt" in last
     assert "useradd --uid 10001 --gid 10001" in stages(role)["user"]
 
 

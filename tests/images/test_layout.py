@@ -20,7 +20,8 @@ def written(layout: Path, data: bytes) -> dict:
 def read(layout: Path, digest: str) -> dict:
     data = (layout / "blobs" / digest.replace(":", "/")).read_bytes()
     assert f"sha256:{hashlib.sha256(data).hexdigest()}" == digest
-    return json.loads(data)
+    found: dict = json.loads(data)
+    return found
 
 
 def config(title: str, rootfs=LAYERS) -> bytes:
