@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 
 from tests.core.stage import START, Stage
+from tpt_runtime.core.conditions import HAND_OVER
 from tpt_runtime.core.errors import Problem
 from tpt_runtime.core.observed import FailureKind
 from tpt_runtime.core.plan import invalid
@@ -45,6 +46,60 @@ def test_a_step_that_runs():
         "Complete": "False InProgress",
         "Failed": "False InProgress",
     }
+
+
+def handed_over() -> Stage:
+    """Return a run whose first step ran and whose second one has just begun."""
+    stage = Stage().until(StepName.PREPARE).runs()
+    stage.plan()
+    return stage.later(60).succeeds()
+
+
+def test_a_step_that_takes_over_from_one_that_ran_does_not_interrupt_the_run():
+    stage = handed_over()
+    made = stage.plan()
+    since = stage.condition(ConditionType.RUNNING).last_transition_time
+    assert truths(stage)["Running"] == "True StepRunning"
+    assert truths(stage)["ResourcesAvailable"] == "True ResourcesFound"
+    assert stage.condition(ConditionType.RUNNING).message == "round 1: sample, attempt 1"
+    assert (since, stage.status.phase, made.wake_at) == (START, "Running", stage.now + HAND_OVER)
+
+
+def test_once_its_process_runs_a_step_that_took_over_changes_nothing_in_the_status():
+    stage = handed_over()
+    before = stage.plan().status
+    assert stage.later(1).plan().status == before
+    made = stage.later(1).runs().plan()
+    assert (made.status, made.wake_at) == (before, None)
+    assert stage.later(60).plan().status == before
+
+
+def test_a_step_that_took_over_and_is_not_running_a_little_later_is_said_to_be_starting():
+    stage = handed_over()
+    stage.plan()
+    stage.now += HAND_OVER
+    stage.plan()
+    assert truths(stage)["Running"] == "False InProgress"
+    assert truths(stage)["ResourcesAvailable"] == "Unknown InProgress"
+    assert stage.status.phase == "Pending"
+
+
+def test_what_blocks_a_step_that_took_over_is_said_at_once():
+    stage = handed_over()
+    stage.plan()
+    stage.change_job(stage.start.job, blocked="0/3 nodes are available")
+    stage.plan()
+    assert truths(stage)["Running"] == "False WaitingForResources"
+
+
+def test_a_second_attempt_does_not_take_over():
+    stage = handed_over()
+    stage.plan()
+    stage.fails()
+    stage.plan()
+    assert truths(stage)["Running"] == "False BackingOff"
+    stage.later(10).plan()
+    assert truths(stage)["Running"] == "False InProgress"
 
 
 def test_a_step_that_waits_for_resources():

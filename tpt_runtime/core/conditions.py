@@ -6,7 +6,7 @@ reason and the message may change without it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from tpt_runtime.core.attempts import shortened
@@ -17,6 +17,9 @@ from tpt_runtime.core.spec import Spec
 from tpt_runtime.core.status import Condition, ConditionType, Reason
 
 Truth = Literal["True", "False", "Unknown"]
+
+HAND_OVER = timedelta(seconds=5)
+"""A step that takes over from one that ran has so long to get a process going before the run is said not to be running."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Standing:
     """What keeps the step from starting."""
     suspended: bool = False
     """Whether the spec asks for a pause."""
+    taking_over: bool = False
+    """Whether the step in progress has just taken over from one that ran, and nothing is known to be in its way."""
 
     @property
     def complete(self) -> bool:
@@ -48,8 +53,8 @@ class Standing:
 
     @property
     def running(self) -> bool:
-        """Whether a process of the step in progress runs."""
-        return self.job is not None and self.job.state is JobState.RUNNING and not self.job.deleting
+        """Whether a process of the step in progress runs, or is about to."""
+        return self.taking_over or (self.job is not None and self.job.state is JobState.RUNNING and not self.job.deleting)
 
     @property
     def what(self) -> str:

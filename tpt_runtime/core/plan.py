@@ -5,8 +5,8 @@ whoever carries plans out may stop between any two actions. A plan is made in th
 
 1. What has ended is taken in (`intake.py`), and from rounds and spec follows what comes next (`sequence.py`).
 2. It is judged whether the run is over: complete (`completion.py`), out of time, or failed for good (`attempts.py`).
-3. Jobs that nobody wants any more are deleted; those whose end is in the status are released.
-4. If nothing of it is in the way, the next step is started.
+3. Jobs that nobody wants any more are deleted.
+4. If nothing of it is in the way, the next step is started. Jobs whose end is in the status are released after that.
 5. The status is written anew from all that (`conditions.py`).
 
 A live Job of a step that the status does not know of, and whose turn has not come, is left alone: the status was lost, or it is
@@ -25,11 +25,11 @@ from tpt_runtime.core import attempts, events, sequence
 from tpt_runtime.core.actions import Action, DeleteJob, Event, Plan, ReleaseJob
 from tpt_runtime.core.attempts import End, EndKind, live, under_way, whole_second
 from tpt_runtime.core.completion import Ending, best_round, ending, measured
-from tpt_runtime.core.conditions import Standing, columns, conditions, failed_by_spec
+from tpt_runtime.core.conditions import HAND_OVER, Standing, columns, conditions, failed_by_spec, is_true
 from tpt_runtime.core.errors import Problem
 from tpt_runtime.core.intake import Intake
 from tpt_runtime.core.names import job_name
-from tpt_runtime.core.observed import Observed, ObservedJob
+from tpt_runtime.core.observed import JobState, Observed, ObservedJob
 from tpt_runtime.core.rounds import Rounds, StepKey
 from tpt_runtime.core.spec import Metadata, Run
 from tpt_runtime.core.status import ConditionType, Reason, Resolved, RunStatus, StepStatus
@@ -103,9 +103,9 @@ class _Planning:
         self._key = self._intake.everything()
         self._over = self._judged()
         self._delete_unwanted()
-        self._release()
         if self._over is None and not self._spec.suspend:
             self._start()
+        self._release()
         status, told = self._status()
         wake_at = None if self._over else min((moment for moment in self._moments if moment > self._now), default=None)
         return Plan(status, tuple(self._actions), wake_at, (*self._events, *told))
@@ -257,7 +257,21 @@ class _Planning:
             job=self._current_job(),
             waiting=self._waiting,
             suspended=self._spec.suspend,
+            taking_over=self._takes_over(record),
         )
+
+    def _takes_over(self, record: StepStatus) -> bool:
+        """Return whether a step has just taken over from one that ran: one write of the status less than if the run paused."""
+        job = self._current_job()
+        in_the_way = self._waiting or self._spec.suspend or (job is not None and job.blocked)
+        if in_the_way or record.attempts != 1 or not under_way(record) or record.start_time is None:
+            return False
+        until = record.start_time + HAND_OVER
+        if self._now >= until or not is_true(self._before.conditions, ConditionType.RUNNING):
+            return False
+        if job is None or job.state is JobState.PENDING:
+            self._moments.append(until)
+        return True
 
     def _current_job(self) -> ObservedJob | None:
         """Return the live Job of the attempt under way, if it is seen."""
