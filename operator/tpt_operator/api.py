@@ -84,6 +84,8 @@ class Api:
     def __init__(self, configuration: client.Configuration, request_timeout: float) -> None:
         """Talk as `configuration` says; no request takes longer than `request_timeout` seconds."""
         self.configuration = configuration
+        # Else every request asks a thread for proxies, and another one for ~/.netrc; Kopf's watches ask neither.
+        configuration.client_session_kwargs = {"trust_env": False}
         self._client = client.ApiClient(configuration)
         self.on_answer: Callable[[str, int], None] | None = None
         """Told of every request: its verb, and the status (0: no answer)."""

@@ -1,7 +1,13 @@
 """Carries out what was planned, in an order that makes a crash between any two calls safe: the status first, then the actions.
 
-Before a Job is created or deleted the run is read live: a plan made from what was remembered is dropped (`Stale`) if the run has
-changed meanwhile. Nothing here decides what is to be done.
+Before a Job is created or deleted it is made sure that the run is still what it was planned with, else the plan is dropped
+(`Stale`): its status was written a moment ago, which the API server takes only of the latest version, or it is read live.
+
+Before a Job is created the run's Jobs are listed live, unless every version of the run since the last such list is our own
+writing. As long as that is so nobody else can have begun an attempt: it would have written the status first. And a Job of the
+attempt that the status has under way has the same name, whoever creates it.
+
+Nothing here decides what is to be done.
 """
 
 import hashlib
@@ -43,6 +49,8 @@ class Planned:
 
     run: Run
     view: RunView
+    written: bool
+    """Whether its status was written since it was looked at."""
 
 
 class Applier:
@@ -52,10 +60,13 @@ class Applier:
         """Write through `api`; steps run in `images` unless their run has pinned others."""
         self._api, self._cache, self._images = api, cache, images
         self._policies: dict[str, str] = {}
+        self._known: dict[str, int] = {}
+        """By UID the version up to which all Jobs of a run are known: it was listed, or we wrote it over such a version."""
 
     def forget(self, uid: str) -> None:
         """Forget a run that is gone."""
         self._policies.pop(uid, None)
+        self._known.pop(uid, None)
 
     async def write_status(self, view: RunView, status: RunStatus) -> RunView:
         """Write a run's status if it differs from the one that is there; return the run as it is then.
@@ -63,15 +74,18 @@ class Applier:
         Raises:
             Stale: the run has changed, or is gone.
         """
-        if status.full_wire() == _read(view.raw.get("status")):
+        said, there = status.full_wire(), view.raw.get("status")
+        if said == there or said == _read(there):
             return view
         metadata = {name: view.raw["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}
-        body = {**view.raw, "metadata": metadata, "status": status.full_wire()}
+        body = {**view.raw, "metadata": metadata, "status": said}
         try:
             written = run_view(await self._api.replace_status(body))
         except (Conflict, NotFound) as error:
             raise Stale(str(error)) from error
         self._cache.runs.put(written)
+        if self._known.get(view.uid) == view.version:
+            self._known[view.uid] = written.version
         return written
 
     async def carry_out(self, planned: Planned, actions: tuple[Action, ...]) -> None:
@@ -81,7 +95,7 @@ class Applier:
             Stale: what was planned with is not what is there.
             Refused: the API server finds a Job invalid.
         """
-        if any(isinstance(action, StartStep | DeleteJob) for action in actions):
+        if not planned.written and any(isinstance(action, StartStep | DeleteJob) for action in actions):
             await self._check_live(planned.view)
         for action in actions:
             match action:
@@ -141,6 +155,8 @@ class Applier:
 
     async def _already_there(self, view: RunView, start: StartStep) -> bool:
         """Return whether the Job exists, though it was not seen yet; another live one of the step makes the plan stale."""
+        if self._known.get(view.uid) == view.version:
+            return False
         found: list[JobView] = []
         async for page in self._api.list(JOBS, view.key.namespace, f"{labels.OURS},{labels.RUN_UID}={view.uid}"):
             found += [job for job in map(job_view, page["items"]) if job is not None]
@@ -151,6 +167,7 @@ class Applier:
         mine = [job for job in found if (job.names.step, job.names.round) == (start.step, start.round)]
         if any(job.ending is None for job in mine):
             raise Stale(f"another Job of {start.step} is there: {', '.join(job.name for job in mine)}")
+        self._known[view.uid] = view.version
         return False
 
     async def _wall_off(self, run: Run) -> None:

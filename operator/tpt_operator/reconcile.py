@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tpt_operator import checks, labels, manifests
-from tpt_operator.api import EVENTS, PODS, Api
-from tpt_operator.apply import Applier, Planned, Refused
+from tpt_operator.api import EVENTS, PODS, Api, ApiError
+from tpt_operator.apply import Applier, Planned, Refused, Stale
 from tpt_operator.cache import Cache, RunKey, RunView
 from tpt_operator.observe import complete_view, observed
 from tpt_operator.settings import Settings
@@ -62,16 +62,26 @@ class Reconciler:
             await self._refuse(view, wrong)
             return None
         written = await self._applier.write_status(view, made.status)
-        for event in made.events:
-            await self._teller.tell(written, event)
-        run = run.model_copy(update={"status": made.status.full_wire()})
+        run = run.model_copy(update={"status": written.raw.get("status")})
         try:
-            await self._applier.carry_out(Planned(run, written), made.actions)
+            await self._carry_out(Planned(run, written, written is not view), made)
         except Refused as refused:
             self._parsed[view.uid] = (run.metadata.generation, (refused.problem,))
             await self._refuse(written, (refused.problem,))
             return None
         return self._delay(made.wake_at, again)
+
+    async def _carry_out(self, planned: Planned, made: Plan) -> None:
+        """Carry out what was planned, then tell of it however that went: a run does not wait for words."""
+        failed: Exception | None = None
+        try:
+            await self._applier.carry_out(planned, made.actions)
+        except (ApiError, Stale, Refused) as error:
+            failed = error
+        for event in made.events:
+            await self._teller.tell(planned.view, event)
+        if failed is not None:
+            raise failed
 
     def forget(self, view: RunView) -> None:
         """Forget a run that is gone."""
@@ -142,7 +152,7 @@ class Reconciler:
     async def _rehearse(self, run: Run) -> tuple[Problem, ...]:
         """Have the API server say once for each generation what it thinks of the Jobs; return what is wrong."""
         uid, generation = run.metadata.uid, run.metadata.generation
-        if self._rehearsed.get(uid) == generation:
+        if self._rehearsed.get(uid) == generation or _begun(run.status, generation):
             return ()
         found = []
         for start in checks.rehearsals(run):
@@ -164,6 +174,12 @@ class Reconciler:
         for job in self._cache.jobs.of(view.uid):
             if job.ending is None and job.deleting_since is None:
                 await self._applier.delete(written, job.name, "the spec is not valid")
+
+
+def _begun(status: Mapping[str, Any] | None, generation: int) -> bool:
+    """Return whether a step was begun under this generation of the spec: after a rehearsal, then."""
+    steps = (step for entry in (status or {}).get("rounds", ()) for step in entry.get("steps", ()))
+    return any(step.get("generation") == generation for step in steps)
 
 
 def _parse(view: RunView) -> Run | tuple[Problem, ...]:

@@ -1,7 +1,7 @@
 """What is remembered of Jobs and pods: projections, so that caches stay small. Pure functions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -29,8 +29,9 @@ class JobView:
 
     name: str
     uid: str
-    version: int
-    """Its resource version: the greater one is the newer one."""
+    version: int = field(compare=False)
+    """Its resource version: the greater one is the newer one. Two views that differ in nothing else are equal: nothing changed
+    that counts."""
     names: Names
     created: datetime
     completions: int
@@ -67,7 +68,7 @@ class PodView:
 
     name: str
     uid: str
-    version: int
+    version: int = field(compare=False)
     names: Names
     job: str
     index: int

@@ -3,6 +3,7 @@
 import pytest
 
 from tpt_operator.cache import Cache, RunKey, run_of, run_view
+from tpt_operator.views import job_view
 
 
 def run(name="a", version=5, uid="u", **metadata):
@@ -11,9 +12,20 @@ def run(name="a", version=5, uid="u", **metadata):
     )
 
 
+def job(version, **metadata):
+    labels = {f"tpt.dev/{name}": "1" for name in ("run", "run-uid", "step", "round", "attempt")}
+    known = {"name": "a", "namespace": "n", "uid": "j", "creationTimestamp": "2026-01-01T00:00:00Z", "labels": labels}
+    return job_view({"metadata": {**known, "resourceVersion": str(version), **metadata}})
+
+
 @pytest.fixture
 def runs():
     return Cache().runs
+
+
+@pytest.fixture
+def jobs():
+    return Cache().jobs
 
 
 def test_managed_fields_are_not_kept():
@@ -60,3 +72,10 @@ def test_a_list_does_not_bring_back_what_is_newer_here(runs):
 
 def test_a_run_is_known_by_its_place():
     assert run_of(run("a")) == RunKey("n", "a")
+
+
+def test_a_newer_version_in_which_nothing_that_counts_has_changed_is_remembered_and_is_no_change(jobs):
+    assert jobs.put(job(5))
+    assert not jobs.put(job(6, managedFields=[{"manager": "kube-controller-manager"}]))
+    assert jobs.get("n", "a").version == 6
+    assert jobs.put(job(7, deletionTimestamp="2026-01-01T00:00:00Z"))

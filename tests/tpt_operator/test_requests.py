@@ -1,0 +1,179 @@
+"""What a reconcile asks of the API server, and in which order: no more than is needed, and never less than is safe."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import pytest
+
+from tests.core.corpus import BASE, patched
+from tests.tpt_operator.memory import Memory
+from tests.tpt_operator.runs import IMAGES
+from tpt_operator.api import ApiError
+from tpt_operator.apply import Stale
+from tpt_operator.cache import Cache, RunKey, run_view
+from tpt_operator.reconcile import Reconciler
+from tpt_operator.settings import Settings
+from tpt_operator.views import job_view, pod_view
+
+KEY = RunKey("team", "example")
+RUN = "/apis/tpt.dev/v1alpha1/namespaces/team/selfimprovementruns/example"
+JOBS = "/apis/batch/v1/namespaces/team/jobs"
+NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
+SAID = {"step": "prepare", "digest": "0", "resolved": {"counts": {"train": 10}}}
+
+
+Found = TypeVar("Found")
+
+
+def known(view: Found | None) -> Found:
+    assert view is not None
+    return view
+
+
+class Desk:
+    """One run in memory, and an operator that looks at it when told to."""
+
+    def __init__(self) -> None:
+        self.api = Memory()
+        made = patched(dict(BASE), {"metadata": {"name": "example", "namespace": "team", "uid": "u", "generation": 1}})
+        self.api.put(RUN, made)
+        self.begin()
+
+    def begin(self) -> None:
+        """Be an operator that was just started, and has listed everything."""
+        self.cache = Cache()
+        self._reconciler = Reconciler(self.api, self.cache, Settings(images=IMAGES), lambda: NOW)
+        self.watch()
+
+    def watch(self) -> None:
+        """Hear of all changes."""
+        self.cache.runs.put(run_view(self.api.objects[RUN]))
+        for job in self.jobs():
+            self.cache.jobs.put(known(job_view(job)))
+
+    def look(self) -> list[str]:
+        """Reconcile; return what was asked."""
+        self.api.asked.clear()
+        asyncio.run(self._reconciler.reconcile(KEY))
+        return list(self.api.asked)
+
+    def jobs(self) -> list[dict]:
+        return [item for path, item in self.api.objects.items() if path.startswith(f"{JOBS}/")]
+
+    def end(self, said: dict) -> None:
+        """Have the Job made last complete, and its pod hand in a summary; the watches tell of both."""
+        job = self.jobs()[-1]
+        ended = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:01:00Z"}
+        job["status"] = {"succeeded": 1, "conditions": [ended]}
+        labels = job["spec"]["template"]["metadata"]["labels"] | {"batch.kubernetes.io/job-name": job["metadata"]["name"]}
+        state = {"terminated": {"exitCode": 0, "message": json.dumps(said), "startedAt": "2026-01-01T00:00:59Z"}}
+        status = {"phase": "Succeeded", "containerStatuses": [{"name": "step", "state": state}]}
+        name = f"{job['metadata']['name']}-x"
+        metadata = {"name": name, "namespace": "team", "labels": labels}
+        made = self.api.put(f"/api/v1/namespaces/team/pods/{name}", {"metadata": metadata, "status": status})
+        self.cache.pods.put(known(pod_view(made)))
+        self.api.put(f"{JOBS}/{job['metadata']['name']}", job)
+        self.watch()
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+DRY = ["POST jobs?dryRun"] * 3
+STATUS, MAKE, RELEASE, EVENT = "PUT selfimprovementruns/status", "POST jobs", "PATCH jobs", "POST events"
+
+
+def test_a_run_begins_with_a_rehearsal_a_look_at_its_jobs_and_its_policies(desk):
+    assert desk.look() == [*DRY, STATUS, "GET jobs", "PATCH networkpolicies", MAKE, EVENT]
+
+
+def test_a_hand_off_is_three_writes_and_no_read_and_the_next_job_comes_second(desk):
+    desk.look()
+    desk.end(SAID)
+    assert desk.look() == [STATUS, MAKE, RELEASE, EVENT, EVENT]
+    assert [job["metadata"]["labels"]["tpt.dev/step"] for job in desk.jobs()] == ["prepare", "sample"]
+
+
+def test_when_nothing_has_changed_nothing_is_asked(desk):
+    desk.look()
+    desk.watch()
+    assert desk.look() == []
+
+
+def test_after_a_restart_the_jobs_are_listed_before_one_is_made_and_nothing_is_rehearsed_again(desk):
+    desk.look()
+    desk.begin()
+    desk.end(SAID)
+    assert desk.look() == [STATUS, "GET jobs", "PATCH networkpolicies", MAKE, RELEASE, EVENT, EVENT]
+
+
+def test_once_somebody_else_has_changed_the_run_its_jobs_are_listed_again(desk):
+    desk.look()
+    changed = desk.api.objects[RUN]
+    changed["metadata"]["labels"] = {"team": "a"}
+    desk.api.put(RUN, changed)
+    desk.end(SAID)
+    assert desk.look() == [STATUS, "GET jobs", MAKE, RELEASE, EVENT, EVENT]
+
+
+def test_a_job_of_another_attempt_that_was_not_seen_is_found_where_the_status_was_lost(desk):
+    desk.look()
+    (job,) = desk.jobs()
+    other = patched(job, {"metadata": {"name": "other", "labels": {"tpt.dev/attempt": "2"}}})
+    del desk.api.objects[f"{JOBS}/{job['metadata']['name']}"]
+    desk.cache.jobs.remove(job_view(job))
+    desk.api.put(f"{JOBS}/other", other)
+    lost = desk.api.objects[RUN]
+    del lost["status"]
+    desk.cache.runs.put(run_view(desk.api.put(RUN, lost)))
+    with pytest.raises(Stale, match="another Job of prepare is there: other"):
+        desk.look()
+    assert MAKE not in desk.api.asked
+
+
+def test_a_job_that_is_not_seen_is_made_again_after_a_live_look_at_the_run_and_is_no_twin(desk):
+    desk.look()
+    desk.cache.jobs.remove(job_view(desk.jobs()[0]))
+    assert desk.look() == ["GET selfimprovementruns", MAKE, "GET jobs"]
+    assert len(desk.jobs()) == 1
+    assert desk.look() == []
+
+
+def test_a_run_that_has_changed_since_it_was_seen_is_not_carried_on(desk):
+    desk.look()
+    (job,) = desk.jobs()
+    desk.cache.jobs.remove(job_view(job))
+    del desk.api.objects[f"{JOBS}/{job['metadata']['name']}"]
+    desk.api.put(RUN, desk.api.objects[RUN])
+    with pytest.raises(Stale, match="has changed"):
+        desk.look()
+    assert desk.jobs() == []
+
+
+def test_a_changed_spec_is_rehearsed_before_the_next_step_begins(desk):
+    desk.look()
+    changed = desk.api.objects[RUN]
+    changed["metadata"]["generation"] = 2
+    desk.api.put(RUN, changed)
+    desk.end(SAID)
+    assert desk.look() == [*DRY, STATUS, "GET jobs", MAKE, RELEASE, EVENT, EVENT]
+
+
+def test_what_was_planned_is_told_even_if_it_could_not_be_carried_out(desk, monkeypatch):
+    create = desk.api._create
+
+    def full(place, body):
+        if "/jobs/" in place:
+            raise ApiError(f"POST {place}", 500, "no room")
+        return create(place, body)
+
+    desk.look()
+    desk.end(SAID)
+    monkeypatch.setattr(desk.api, "_create", full)
+    with pytest.raises(ApiError, match="no room"):
+        desk.look()
+    assert desk.api.asked == [STATUS, MAKE, EVENT, EVENT]
