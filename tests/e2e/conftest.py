@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "quickstart"
 EVIDENCE = ROOT / "e2e-artifacts"
 OPERATORS, RUNNING = "tpt-system", "quickstart"
+METRICS = f"/api/v1/namespaces/{OPERATORS}/services/tpt-operator:metrics/proxy/metrics"
+"""Of the operator, through the API server: where it is does not matter."""
 GPUS = 2
 IMAGES_SECONDS = 2400.0
 OPERATOR_SECONDS = 180.0
@@ -34,7 +36,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Leave behind what explains a failure, and say where."""
     report = yield
     if report.failed and report.when != "teardown" and CLUSTER in item.config.stash:
-        folder = collect(item.config.stash[CLUSTER], (OPERATORS, RUNNING), EVIDENCE / item.name)
+        folder = collect(item.config.stash[CLUSTER], (OPERATORS, RUNNING), METRICS, EVIDENCE / item.name)
         report.sections.append(("evidence", f"logs, descriptions, events: {folder}"))
     return report
 
@@ -77,20 +79,18 @@ def loaded(cluster: Cluster, request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def operator(cluster: Cluster, loaded: None, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The operator, installed with the chart; its Deployment's name."""
+def operator(cluster: Cluster, loaded: None) -> None:
+    """The operator, installed with the chart."""
     chart = str(ROOT / "charts" / "tpt-operator")
     cluster.run("helm", "upgrade", "--install", "tpt-operator", chart, "--namespace", OPERATORS, seconds=OPERATOR_SECONDS)
     wait = f"--timeout={OPERATOR_SECONDS:.0f}s"
     cluster.kubectl("rollout", "status", "deployment/tpt-operator", "-n", OPERATORS, wait, seconds=OPERATOR_SECONDS + 10)
-    return "tpt-operator"
 
 
 @pytest.fixture(scope="session")
-def server(cluster: Cluster, operator: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    path = f"/api/v1/namespaces/{OPERATORS}/services/{operator}:metrics/proxy/metrics"
+def server(cluster: Cluster, operator: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("prometheus")
-    with prometheus(cluster.program("prometheus"), f"127.0.0.1:{cluster.proxy_port}", path, folder) as running:
+    with prometheus(cluster.program("prometheus"), f"127.0.0.1:{cluster.proxy_port}", METRICS, folder) as running:
         yield running
 
 
@@ -129,7 +129,7 @@ class Ended:
 
 
 @pytest.fixture(scope="session")
-def quickstart(cluster: Cluster, operator: str, claim: None, server: Prometheus) -> Ended:
+def quickstart(cluster: Cluster, operator: None, claim: None, server: Prometheus) -> Ended:
     """The quickstart, carried through disturbances to its end."""
     cluster.kubectl("apply", "-n", RUNNING, "-k", str(EXAMPLE))
     disturber = Disturber(cluster, RUNNING, OPERATORS, GPUS)

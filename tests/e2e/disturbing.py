@@ -58,10 +58,10 @@ class Disturber:
         step, number = labels["tpt.dev/step"], int(labels["tpt.dev/round"])
         if step not in self.done.evicted:
             self._evict(pod, step)
-        elif (step, number) == (StepName.SAMPLE, 2) and self.done.operator_deleted is None:
-            self._delete_operator()
-        elif (step, number) == (StepName.PRUNE, 2) and self._cluster.is_ours and self.done.kubelet_during is None:
+        elif (step, number) == (StepName.SAMPLE, 2) and self._cluster.is_ours and self.done.kubelet_during is None:
             self._restart_kubelet(pod)
+        elif (step, number) == (StepName.PRUNE, 2) and self.done.operator_deleted is None:
+            self._delete_operator()
 
     def _evict(self, pod: Json, step: str) -> None:
         name = pod["metadata"]["name"]

@@ -10,8 +10,11 @@ from tests.e2e.cluster import Cluster
 KINDS = "sir,jobs,pods,services,networkpolicies,persistentvolumeclaims,deployments,events"
 
 
-def collect(cluster: Cluster, namespaces: tuple[str, ...], folder: Path) -> Path:
-    """Write everything that may explain a failure below `folder`; what cannot be had says so in its place."""
+def collect(cluster: Cluster, namespaces: tuple[str, ...], metrics: str, folder: Path) -> Path:
+    """Write everything that may explain a failure below `folder`; what cannot be had says so in its place.
+
+    `metrics` is the path of the operator's metrics at the API server.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _ask(cluster, folder / "nodes.txt", "describe", "nodes")
@@ -26,6 +29,7 @@ def collect(cluster: Cluster, namespaces: tuple[str, ...], folder: Path) -> Path
         for pod in _pods(cluster, namespace):
             _ask(cluster, into / f"{pod}.log", "logs", pod, *here, "--all-containers", "--timestamps")
             _ask(cluster, into / f"{pod}.before.log", "logs", pod, *here, "--all-containers", "--previous")
+    _ask(cluster, folder / "metrics.txt", "get", "--raw", metrics)
     if cluster.folder is not None:
         shutil.copytree(cluster.folder / "log", folder / "node", dirs_exist_ok=True)
     return folder
