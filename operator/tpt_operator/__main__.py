@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 
 import click
@@ -11,6 +12,8 @@ from tpt_operator.api import connect
 from tpt_operator.lease import Lease
 from tpt_operator.running import operate
 from tpt_operator.settings import Images, Settings
+
+LOGGER = logging.getLogger(__name__)
 
 
 @click.command(context_settings={"auto_envvar_prefix": "TPT"})
@@ -43,15 +46,26 @@ def main(  # noqa: PLR0913 - one parameter for each flag
     identity = f"{socket.gethostname()}-{os.getpid()}"  # of two processes on one host, too
     lease = Lease(lease_namespace, identity, duration_seconds=lease_seconds) if lease_namespace else None
     settings = Settings(images=images, namespace=namespace, lease=lease, port=port, resync_seconds=resync_seconds)
-    asyncio.run(_operate(settings))
+    try:
+        asyncio.run(_operate(settings))
+    except asyncio.CancelledError:
+        LOGGER.info("ended by SIGTERM before the work had begun")
 
 
 async def _operate(settings: Settings) -> None:
+    _end_when_told()
     api = await connect(settings.request_timeout_seconds)
     try:
         await operate(api, settings)
     finally:
         await api.close()
+
+
+def _end_when_told() -> None:
+    """Have SIGTERM end the wait for the Lease: a container's first process would not hear it. Kopf listens once it runs."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 if __name__ == "__main__":

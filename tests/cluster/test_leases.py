@@ -84,3 +84,13 @@ def test_a_leader_that_loses_its_lease_ends_its_process(cluster, start):
     path = f"/apis/coordination.k8s.io/v1/namespaces/{cluster.namespace}/leases/tpt-operator"
     cluster.kube.patch(path, {"spec": {"holderIdentity": "another-1", "leaseDurationSeconds": 3600}})
     assert only.wait(30) != 0
+
+
+def test_an_operator_that_waits_ends_by_itself_when_it_is_told_to(cluster, start, tmp_path):
+    first = start()
+    assert until(lambda: holder(cluster)) == first.pid
+    second = start()
+    until(lambda: "waits for the Lease" in (tmp_path / "operator-1.log").read_text())
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(timeout=10) == 0
+    assert holder(cluster) == first.pid
