@@ -87,16 +87,15 @@ class Cluster:
         assert self.folder is not None
         noted = self.folder / "kubelet.pid"
         number = int(noted.read_text())
-        command = Path(f"/proc/{number}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        command = Path(f"/proc/{number}/cmdline").read_text().rstrip("\0").split("\0")
         os.kill(number, signal.SIGTERM)
         deadline = time.monotonic() + 30
-        while Path(f"/proc/{number}").exists() and time.monotonic() < deadline:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(number, os.WNOHANG)
+        while Path(f"/proc/{number}").exists():
+            assert time.monotonic() < deadline, "the kubelet does not end"
             time.sleep(0.1)
-        with (self.folder / "log" / "kubelet.log").open("ab") as log:
-            again = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
-        noted.write_text(str(again.pid))
+        detached = 'setsid nohup "$@" >>"$0" 2>&1 </dev/null & echo $!'
+        log = str(self.folder / "log" / "kubelet.log")
+        noted.write_text(self.run("bash", "-c", detached, log, *command))
 
     @contextlib.contextmanager
     def proxied(self) -> Iterator[None]:
