@@ -24,6 +24,17 @@ def test_a_containers_quota_limits_the_cores_rounded_up(
     assert allowed_cores(limited(tmp_path, quota)) == cores
 
 
+@pytest.mark.parametrize(("quota", "cores"), [("150000", 2), ("50000", 1), ("-1", 64)])
+def test_so_does_the_quota_of_an_older_control_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    assert allowed_cores(tmp_path) == cores
+
+
 @pytest.mark.parametrize("quota", ["max 100000", ""])
 def test_without_a_quota_the_cores_are_those_it_may_run_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 4, 5})

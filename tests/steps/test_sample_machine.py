@@ -41,6 +41,19 @@ def test_memory_is_what_the_system_has_left_or_the_container_if_that_is_less(tmp
     assert available_memory(files(tmp_path, memory_max="2000000"), memory) == 0, "more is used than may be"
 
 
+def test_an_older_control_group_limits_memory_too(tmp_path: Path) -> None:
+    memory = tmp_path / "meminfo"
+    memory.write_text("MemAvailable:    5000 kB\n")
+    group = tmp_path / "memory"
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text("4000000\n")
+    (group / "memory.usage_in_bytes").write_text("3000000\n")
+    (group / "memory.stat").write_text("inactive_file 0\ntotal_inactive_file 250000\n")
+    assert available_memory(tmp_path, memory) == 1_250_000
+    (group / "memory.limit_in_bytes").write_text(f"{2**63}\n")
+    assert available_memory(tmp_path, memory) == 5000 * 1024
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"), [("fpu avx512_bf16 sse", True), ("fpu amx_bf16 amx_tile", True), ("fpu avx512f avx512_vnni", False)]
 )

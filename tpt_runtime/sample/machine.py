@@ -11,12 +11,16 @@ def available_memory(cgroup: Path = CGROUP, memory: Path = MEMORY) -> int:
     """Return the bytes that can be taken without swapping, within the container's limit. Linux only."""
     lines = (line.split() for line in memory.read_text().splitlines())
     free = next(int(words[1]) * 1024 for words in lines if words[0] == "MemAvailable:")
-    limit, used = _words(cgroup / "memory.max"), _words(cgroup / "memory.current")
+    older = cgroup / "memory"  # of control groups of version 1
+    limit = _words(cgroup / "memory.max") or _words(older / "memory.limit_in_bytes")
+    used = _words(cgroup / "memory.current") or _words(older / "memory.usage_in_bytes")
     if not (limit.isdigit() and used.isdigit()):
         return free
     # The page cache counts as used but is given back on demand.
-    statistics = dict(line.split() for line in _words(cgroup / "memory.stat").splitlines())
-    left = max(0, int(limit) - int(used) + int(statistics.get("inactive_file", 0)))
+    said = _words(cgroup / "memory.stat") or _words(older / "memory.stat")
+    statistics = dict(line.split() for line in said.splitlines())
+    cached = statistics.get("total_inactive_file") or statistics.get("inactive_file", "0")
+    left = max(0, int(limit) - int(used) + int(cached))
     return min(free, left)
 
 

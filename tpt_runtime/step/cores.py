@@ -18,12 +18,20 @@ def allowed_cores(cgroup: Path = CGROUP) -> int:
     """Return how many cores this process, or its container, may use, rounded up."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        quota, _, period = (cgroup / "cpu.max").read_text().strip().partition(" ")
+        quota, period = _quota(cgroup)
     except (OSError, UnicodeDecodeError):
         return cores
     if quota.isdigit() and period.isdigit():
         cores = min(cores, math.ceil(int(quota) / int(period)))
     return max(1, cores)
+
+
+def _quota(cgroup: Path) -> tuple[str, str]:
+    """Return the microseconds that may be computed, and in how many, as control groups of version 2 or 1 say it."""
+    if (older := cgroup / "cpu" / "cpu.cfs_quota_us").exists():
+        return older.read_text().strip(), older.with_name("cpu.cfs_period_us").read_text().strip()
+    quota, _, period = (cgroup / "cpu.max").read_text().strip().partition(" ")
+    return quota, period
 
 
 def let_idle_threads_sleep(environment: MutableMapping[str, str] = os.environ) -> None:
