@@ -82,13 +82,14 @@ def _note(controller: Controller, kind: Kind, event: kopf.RawEvent) -> None:
 async def connection(api: Api) -> kopf.ConnectionInfo:
     """Return how Kopf reaches the API server: as our own client does."""
     configuration = api.configuration
-    bearer = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or ""
+    told = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or ""
+    token = told.rpartition(" ")[2]  # before it stands `Bearer`, or `bearer` where a pod's own account is read
     return kopf.ConnectionInfo(
         server=configuration.host,
         ca_path=configuration.ssl_ca_cert,
         insecure=not configuration.verify_ssl,
-        scheme="Bearer" if bearer else None,
-        token=bearer.removeprefix("Bearer ") or None,
+        scheme="Bearer" if token else None,
+        token=token or None,
         certificate_path=configuration.cert_file,
         private_key_path=configuration.key_file,
         expiration=datetime.now(UTC) + LOGIN_AGAIN,
