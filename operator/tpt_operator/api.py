@@ -17,8 +17,8 @@ from tpt_runtime.core.crd import GROUP, PLURAL, VERSION
 
 Json = dict[str, Any]
 
-PAGE: Final = 500
-"""Objects of one page of a list."""
+PAGE: Final = 100
+"""Objects of one page of a list: a Job takes ten times the memory of its text, until only its projection is left."""
 MERGE: Final = "application/merge-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
 FIELD_MANAGER: Final = "tpt-operator"

@@ -10,7 +10,7 @@ from typing import Any
 import kopf
 
 from tpt_operator import labels
-from tpt_operator.api import JOBS, PODS, RUNS, Api, Kind
+from tpt_operator.api import JOBS, PAGE, PODS, RUNS, Api, Kind
 from tpt_operator.controller import Controller
 from tpt_operator.settings import Settings
 from tpt_runtime.core.crd import GROUP, PLURAL, VERSION
@@ -42,6 +42,8 @@ def watch_settings(settings: Settings) -> kopf.OperatorSettings:
     chosen.persistence.diffbase_storage = NoDiffs()
     chosen.networking.request_timeout = settings.request_timeout_seconds
     chosen.networking.connect_timeout = settings.request_timeout_seconds
+    chosen.watching.chunk_size = PAGE
+    chosen.queueing.idle_timeout = 1.0  # each object that has changed has a task for so long
     chosen.watching.server_timeout = 300
     chosen.watching.client_timeout = 330
     chosen.watching.label_selectors["batch", "v1", "jobs"] = labels.OURS
