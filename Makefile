@@ -60,7 +60,7 @@ generate: ## Write what is generated from the models: crds/, and the chart's cop
 soak: ## Run the planner's simulation with 100,000 examples, then end runs with real engines at many random points
 	@$(PYTHON) -m tpt_runtime.setup
 	TPT_SOAK=1 $(BIN)/pytest -n $(WORKERS) tests/core/test_simulation.py
-	TPT_SOAK=1 $(OFFLINE) $(BIN)/pytest tests/local/test_killed_engine_runs.py
+	TPT_SOAK=1 $(OFFLINE) $(BIN)/pytest tests/steps/test_killed_sampling.py tests/local/test_killed_engine_runs.py
 
 control-plane: ## Download the control plane that the tests in tests/cluster run on, where there is none
 	@$(PYTHON) tests/cluster/binaries.py

@@ -34,6 +34,8 @@ RECIPE = Recipe(rows=4000, steps=350)
 """A base model that solves a question now and then: enough to train on."""
 SECONDS = 900
 """Longest life; an undisturbed one takes a minute and a half."""
+MOST_POINTS = 16
+"""Lines that a life says before its end is due, at most: it may come in any step."""
 MOST_DELAY = 3.0
 """Seconds from the line that a life ends after to its end, at most."""
 
@@ -145,7 +147,7 @@ def test_a_run_with_real_engines_that_is_ended_at_random_points_ends_the_same(or
     for _ in range(ordeal.ends):
         number = chance.choice((signal.SIGKILL, signal.SIGTERM))
         life = Life(mortal)
-        codes.append(life.end_after(chance.randint(1, 9), chance.uniform(0, MOST_DELAY), number))
+        codes.append(life.end_after(chance.randint(1, MOST_POINTS), chance.uniform(0, MOST_DELAY), number))
         assert codes[-1] in (0, -signal.SIGKILL, 128 + signal.SIGTERM), life.said
     last = Life(mortal)
     assert last.end() == 0, last.said

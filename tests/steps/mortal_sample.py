@@ -1,4 +1,4 @@
-"""The sample step with the fake engine, ended at a named point: `mortal_sample.py POINT CONFIG`.
+"""The sample step, ended at a named point: `mortal_sample.py POINT CONFIG`; with the fake engine unless MORTAL_ENGINE=real.
 
 The points ending in KILL end the process as SIGKILL does; those ending in TERM are a request to stop that arrives there.
 """
@@ -6,14 +6,16 @@ The points ending in KILL end the process as SIGKILL does; those ending in TERM 
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.steps.sampling import FakeEngine, LightTokenizer
+from tpt_runtime.core.choices import SamplingEngine
 from tpt_runtime.core.configs import SampleConfig
 from tpt_runtime.core.status import SampleSummary
 from tpt_runtime.sample.chunks import ChunkFolder
+from tpt_runtime.sample.engine import EngineSettings, Request, Result, open_engine
 from tpt_runtime.sample.feeding import Pace
 from tpt_runtime.sample.modelfolder import ModelFolder
 from tpt_runtime.sample.part import Part
@@ -22,6 +24,7 @@ from tpt_runtime.step.context import Context
 from tpt_runtime.step.program import run_step
 
 POINT = sys.argv.pop(1)
+REAL = os.environ.get("MORTAL_ENGINE") == "real"
 POINTS = (
     "engine start KILL",
     "before the first chunk KILL",
@@ -32,6 +35,25 @@ POINTS = (
     "engine start TERM",
     "generation TERM",
 )
+
+
+class Watched:
+    """A real engine, whose every step can be looked at."""
+
+    def __init__(self) -> None:
+        self.on_step: Callable[[int], None] = lambda step: None
+
+    def open(self, kind: SamplingEngine, settings: EngineSettings) -> "Watched":
+        self._engine = open_engine(kind, settings)
+        return self
+
+    def generate(self, requests: Iterator[Request]) -> Iterator[list[Result]]:
+        for step, results in enumerate(self._engine.generate(requests)):
+            self.on_step(step)
+            yield results
+
+    def close(self) -> None:
+        self._engine.close()
 
 
 def die() -> None:
@@ -55,10 +77,10 @@ def work(config: SampleConfig, context: Context) -> SampleSummary:
         os.kill(os.getpid(), signal.SIGTERM)
         context.stopping.wait(10)
 
-    engine = FakeEngine()
+    engine: Any = Watched() if REAL else FakeEngine()
     match POINT:
         case "engine start KILL":
-            engine.open = at_call(1, engine.open)  # type: ignore[method-assign]
+            engine.open = at_call(1, engine.open)
         case "before the first chunk KILL":
             ChunkFolder.write = at_call(1, ChunkFolder.write)  # type: ignore[method-assign]
         case "inside the third chunk KILL":
@@ -71,12 +93,13 @@ def work(config: SampleConfig, context: Context) -> SampleSummary:
             Part.finish = at_call(2, Part.finish)  # type: ignore[method-assign]
         case "engine start TERM":
             opened = engine.open
-            engine.open = lambda kind, settings: (stop(), opened(kind, settings))[1]  # type: ignore[method-assign,func-returns-value]
+            engine.open = lambda kind, settings: (stop(), opened(kind, settings))[1]  # type: ignore[func-returns-value]
         case "generation TERM":
             engine.on_step = lambda step: stop() if step == 9 else None
     return sample(config, context, engine.open, Pace(seconds=0.0))
 
 
 if __name__ == "__main__":
-    ModelFolder.load_tokenizer = lambda model: LightTokenizer(model.path)  # type: ignore[method-assign,assignment]
+    if not REAL:
+        ModelFolder.load_tokenizer = lambda model: LightTokenizer(model.path)  # type: ignore[method-assign,assignment]
     sys.exit(run_step(SampleConfig, work))

@@ -12,6 +12,7 @@ import pytest
 
 from tests.steps.conftest import SilentJournal
 from tests.steps.sampling import BEGIN, CONTEXT, END, TURN, config, part, sampled, write_prompts, write_tiny_llama
+from tests.steps.training import poison
 from tpt_runtime.core.choices import SamplingEngine
 from tpt_runtime.core.errors import ConfigurationError, Interrupted
 from tpt_runtime.sample import transformers_engine
@@ -254,3 +255,10 @@ def test_a_stopped_step_goes_on_and_ends_with_the_samples_of_one_that_was_not(tm
         again = one.model_copy(update={"path": f"uninterrupted/{one.purpose}"})
         sample(config(tmp_path, again), Context(SilentJournal()))
         assert sampled(tmp_path / one.path) == sampled(tmp_path / again.path)
+
+
+def test_a_model_that_has_diverged_is_named_as_such(tmp_path: Path) -> None:
+    write_prompts(tmp_path, "train", 2)
+    poison(write_tiny_llama(tmp_path / "model"))
+    with pytest.raises(ConfigurationError, match=r"a log-probability of nan: .* its training has diverged"):
+        sample(config(tmp_path, part("train", "train")), Context(SilentJournal()))

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.steps.training import TRAINED, examples, launch, run_to_end, training_config, workshop
+from tests.steps.training import PREPARED, TRAINED, examples, launch, poison, run_to_end, training_config, workshop
 from tpt_runtime.core.configs import TrainConfig
 
 pytestmark = pytest.mark.engine
@@ -114,3 +114,13 @@ def test_a_training_killed_again_and_again_ends_with_the_same_bytes(
     assert model_bytes(root) == model_bytes(whole)
     assert figures(events) == figures(expected)
     assert sorted(path.name for path in (root / TRAINED).iterdir()) == ["manifest.json", "model"]
+
+
+def test_a_training_that_diverges_fails_at_once_and_says_so(tmp_path: Path) -> None:
+    root = workshop(tmp_path, examples(16))
+    poison(root / PREPARED / "model")
+    code, events = run_to_end(training_config(root))
+    assert code == 64, "another attempt would take the same steps"
+    (failed,) = (event for event in events if event["event"] == "failed")
+    assert "the loss of step 1 is nan" in failed["message"]
+    assert "training has diverged; lower training.learningRate in a new run" in failed["message"]

@@ -44,6 +44,16 @@ def tiny_model(folder: Path, *, hidden: int = 32, layers: int = 2, seed: int = 0
     return folder
 
 
+def poison(model: Path) -> None:
+    """Let the weights of `model` hold what a diverged training leaves."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    file = model / "model.safetensors"
+    weights = load_file(file)
+    save_file({name: torch.full_like(tensor, float("nan")) for name, tensor in weights.items()}, file, {"format": "pt"})
+
+
 def examples(count: int, *, seed: int = 0, shortest: int = 6, longest: int = 60) -> list[Example]:
     """Return examples of unequal lengths, each ending in the end-of-sequence id."""
     generator = random.Random(seed)
