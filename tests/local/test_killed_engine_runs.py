@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
@@ -87,6 +87,9 @@ class Life:
             command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         self.said: list[str] = []
+        self._limit = Timer(SECONDS, self.process.kill)
+        self._limit.daemon = True
+        self._limit.start()
 
     def lines(self) -> Iterator[str]:
         """Yield what it says, until it has ended."""
@@ -100,15 +103,38 @@ class Life:
         """Let it end by itself, and return its exit code."""
         for _ in self.lines():
             pass
-        return self.process.wait(SECONDS)
+        return self._ended()
 
     def end_after(self, points: int, delay: float, number: signal.Signals) -> int:
         """Send it the signal `number` some time after its `points`-th line, unless it has ended by then; return its exit code."""
         for count, _ in enumerate(self.lines(), 1):
             if count == points:
-                timer = Timer(delay, self.process.send_signal, [number])
-                timer.start()
-        return self.process.wait(SECONDS)
+                Timer(delay, self.process.send_signal, [number]).start()
+        return self._ended()
+
+    def stop(self) -> None:
+        """End it if the test has not."""
+        self.process.kill()
+        self._ended()
+
+    def _ended(self) -> int:
+        code = self.process.wait(SECONDS)
+        self._limit.cancel()
+        return code
+
+
+@pytest.fixture
+def live() -> Iterator[Callable[[Path], Life]]:
+    """Return a function that begins a life; none outlives the test."""
+    lives: list[Life] = []
+
+    def begin(folder: Path) -> Life:
+        lives.append(Life(folder))
+        return lives[-1]
+
+    yield begin
+    for life in lives:
+        life.stop()
 
 
 def begin(folder: Path, resource: dict[str, Any]) -> Path:
@@ -138,18 +164,20 @@ def outcome(folder: Path, resource: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("ordeal", ORDEALS, ids=lambda ordeal: f"seed-{ordeal.seed}")
-def test_a_run_with_real_engines_that_is_ended_at_random_points_ends_the_same(ordeal: Ordeal, made: Path, tmp_path: Path) -> None:
+def test_a_run_with_real_engines_that_is_ended_at_random_points_ends_the_same(
+    ordeal: Ordeal, made: Path, tmp_path: Path, live: Callable[[Path], Life]
+) -> None:
     resource = small_run(made, ordeal.rounds)
-    undisturbed = Life(begin(tmp_path / "undisturbed", resource))
+    undisturbed = live(begin(tmp_path / "undisturbed", resource))
     chance = random.Random(ordeal.seed)
     mortal = begin(tmp_path / "mortal", resource)
     codes = []
     for _ in range(ordeal.ends):
         number = chance.choice((signal.SIGKILL, signal.SIGTERM))
-        life = Life(mortal)
+        life = live(mortal)
         codes.append(life.end_after(chance.randint(1, MOST_POINTS), chance.uniform(0, MOST_DELAY), number))
         assert codes[-1] in (0, -signal.SIGKILL, 128 + signal.SIGTERM), life.said
-    last = Life(mortal)
+    last = live(mortal)
     assert last.end() == 0, last.said
     assert undisturbed.end() == 0, undisturbed.said
     assert -signal.SIGKILL in codes
