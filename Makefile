@@ -23,7 +23,7 @@ quickstart: ## Set everything up, then watch a small model improve on its own tr
 	@$(BIN)/tpt run $(QUICKSTART)
 
 test: ## Set everything up, then run all tests: the fast ones in parallel, those with real engines one by one
-	@$(PYTHON) -m tpt_runtime.setup
+	@$(PYTHON) -m tpt_runtime.setup --tests
 	@fast=0; engine=0; \
 	$(OFFLINE) $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not engine and not e2e" --durations=5 || fast=$$?; \
 	$(OFFLINE) $(BIN)/pytest -m engine --durations=10 || engine=$$?; \

@@ -63,6 +63,23 @@ def test_system_packages_come_first_where_the_set_up_may_install_them(machine):
     assert rest == [UPGRADE, CPU_TORCH, project("local,dev"), REMOVE]
 
 
+def test_prometheus_is_unpacked_for_tests_and_never_installed_as_a_service(machine):
+    *rest, last = lines(machine(tools=frozenset()), DEV, tests=True)
+    assert rest == [VENV, UPGRADE, project("dev")]
+    unpack, fresh, without = last
+    assert unpack.startswith("sh -c cd .venv && apt-get download prometheus && dpkg-deb --extract")
+    assert fresh.startswith("sh -c apt-get update && cd .venv")
+    assert without.startswith("echo")
+    assert not any("install" in command for command in last)
+
+
+def test_prometheus_is_not_fetched_where_it_is_not_asked_for_or_there_or_not_to_be_had(machine, mac):
+    assert lines(machine(), DEV, current=True) == []
+    assert lines(machine(tools=frozenset({"prometheus"})), DEV, current=True, tests=True) == []
+    assert lines(machine(distribution=frozenset({"fedora"})), DEV, current=True, tests=True) == []
+    assert lines(mac, DEV, current=True, tests=True) == []
+
+
 def test_no_command_ever_asks_for_more_rights(machine):
     everything = lines(machine(libnuma=False, compiler=False), LOCAL)
     assert not any("sudo" in line or "apt-get" in line for stage in everything for line in stage)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tpt_runtime.setup import checks, machine, packages, profiles, recipe
+from tpt_runtime.setup import checks, machine, profiles, recipe
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STAMP = CHECKOUT / ".venv" / "tpt-setup.json"
@@ -30,13 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = checks.missing(facts, profile, installs=not current)
     if lines:
         return _refuse(profile, lines)
-    if current and not packages.needs(facts, profile):
+    quiet = not sys.stdout.isatty()
+    order = recipe.Order(profile, recipe.torch_pin(_project()), sys.executable, current, options.tests, quiet)
+    if not recipe.stages(facts, order):
         print(f"set-up: up to date ({profile.name})", flush=True)
         return 0
     remark = profiles.remark(facts, profile)
     if remark:
         print(f"set-up: {remark}", flush=True)
-    order = recipe.Order(profile, recipe.torch_pin(_project()), sys.executable, current=current, quiet=not sys.stdout.isatty())
     return _install(facts, order, dry=options.dry_run)
 
 
@@ -45,6 +46,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     known = sorted(profiles.PROFILES)
     text = "local: no GPU; gpu: NVIDIA GPUs; dev: linters and fast tests only; e2e: dev and a node (default: local or gpu)"
     parser.add_argument("--profile", choices=known, help=text)
+    parser.add_argument("--tests", action="store_true", help="also unpack what tests use if it is there: Prometheus")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and run none of them")
     return parser.parse_args(arguments)
 

@@ -21,6 +21,8 @@ TOOLS = ("buildah", "containerd", "debootstrap", "ip", "iptables", "nft", "prome
 CNI = "bridge of CNI"
 """Another of them, by the name it has here: the plugin of container networks, which is on no PATH."""
 CNI_PLUGIN = Path("/usr/lib/cni/bridge")
+UNPACKED = Path(".venv", "prometheus", "usr", "bin")
+"""Where Prometheus is unpacked for the tests, seen from the checkout."""
 
 ARCHITECTURES = {"amd64": "x86_64", "x86-64": "x86_64", "arm64": "aarch64"}
 
@@ -78,7 +80,7 @@ def look(checkout: Path) -> Machine:
         headers=Path(sysconfig.get_paths()["include"], "Python.h").is_file(),
         compiler=shutil.which((os.environ.get("CXX") or "c++").split()[0]) is not None,
         libnuma=_loads("libnuma.so.1"),
-        tools=_tools(),
+        tools=_tools(checkout),
     )
 
 
@@ -162,8 +164,8 @@ def _answers(command: tuple[str, ...]) -> bool:
     return done.returncode == 0
 
 
-def _tools() -> frozenset[str]:
-    places = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+def _tools(checkout: Path) -> frozenset[str]:
+    places = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:{checkout / UNPACKED}"
     found = {name for name in TOOLS if shutil.which(name, path=places)}
     return frozenset(found | ({CNI} if CNI_PLUGIN.is_file() else set()))
 

@@ -81,6 +81,11 @@ def may_install(machine: Machine) -> bool:
     return machine.root and manager_of(machine) is MANAGERS["debian"]
 
 
+def has_debs(machine: Machine) -> bool:
+    """Return whether packages come from Debian's archive, or from that of a relative."""
+    return machine.system == "Linux" and manager_of(machine) is MANAGERS["debian"]
+
+
 def manager_of(machine: Machine) -> Manager | None:
     """Return the distribution's package manager, or None when it is not one of those known here."""
     known = {RELATIVES[word] for word in machine.distribution if word in RELATIVES}

@@ -45,6 +45,8 @@ class Order:
     """The Python that makes the environment."""
     current: bool = False
     """The environment is as it should be: only the system's packages are looked at."""
+    tests: bool = False
+    """Besides what tests use if it is there, and do without if it cannot be had."""
     quiet: bool = False
     """Only pip's errors: where nobody watches a terminal, its progress would be noise."""
 
@@ -52,7 +54,7 @@ class Order:
 def stages(machine: Machine, order: Order) -> tuple[Stage, ...]:
     """Return the stages that take this machine from what it is to a working `.venv`."""
     environment = () if order.current else (_environment_stages, _torch_stages, _project_stages)
-    parts = (_system_stages, *environment)
+    parts = (_system_stages, *environment, _test_stages)
     return tuple(stage for part in parts for stage in part(machine, order))
 
 
@@ -119,6 +121,16 @@ def _project_stages(machine: Machine, order: Order) -> tuple[Stage, ...]:
         return (install,)
     remove = _pip(order, "uninstall", "--yes", *MISMATCHED)
     return (install, Stage("remove what does not match the CPU build", (remove,)))
+
+
+def _test_stages(machine: Machine, order: Order) -> tuple[Stage, ...]:
+    """Prometheus is unpacked, not installed: as a package of the system it would be a service that runs."""
+    if not order.tests or "prometheus" in machine.tools or not packages.has_debs(machine):
+        return ()
+    unpack = "cd .venv && apt-get download prometheus && dpkg-deb --extract prometheus_*.deb prometheus && rm prometheus_*.deb"
+    fresh = ("sh", "-c", f"apt-get update && {unpack}")
+    without = ("echo", "  no Prometheus: the tests that ask one are skipped")
+    return (Stage("Prometheus, for the tests that ask one", (("sh", "-c", unpack), fresh, without)),)
 
 
 def _pip(order: Order, verb: str, *arguments: str) -> Command:
