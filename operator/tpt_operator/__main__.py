@@ -3,17 +3,15 @@
 import asyncio
 import logging
 import os
-import signal
 import socket
 
 import click
 
 from tpt_operator.api import connect
+from tpt_operator.ending import Ended, LastResort
 from tpt_operator.lease import Lease
 from tpt_operator.running import operate
 from tpt_operator.settings import Images, Settings
-
-LOGGER = logging.getLogger(__name__)
 
 
 @click.command(context_settings={"auto_envvar_prefix": "TPT"})
@@ -46,26 +44,26 @@ def main(  # noqa: PLR0913 - one parameter for each flag
     identity = f"{socket.gethostname()}-{os.getpid()}"  # of two processes on one host, too
     lease = Lease(lease_namespace, identity, duration_seconds=lease_seconds) if lease_namespace else None
     settings = Settings(images=images, namespace=namespace, lease=lease, port=port, resync_seconds=resync_seconds)
+    _run(settings, LastResort())
+
+
+def _run(settings: Settings, resort: LastResort) -> None:
     try:
-        asyncio.run(_operate(settings))
-    except asyncio.CancelledError:
-        LOGGER.info("ended by SIGTERM before the work had begun")
+        with asyncio.Runner() as runner:
+            try:
+                runner.run(_operate(settings, resort))
+            finally:
+                resort.arm()  # what is left in the event loop, or in threads, may not end
+    except SystemExit as end:  # whatever its code says: nobody but a signal is to end this process well
+        raise Ended("a part has asked for the end of the process") from end
 
 
-async def _operate(settings: Settings) -> None:
-    _end_when_told()
+async def _operate(settings: Settings, resort: LastResort) -> None:
     api = await connect(settings.request_timeout_seconds)
     try:
-        await operate(api, settings)
+        await operate(api, settings, ending=resort.arm)
     finally:
         await api.close()
-
-
-def _end_when_told() -> None:
-    """Have SIGTERM end the wait for the Lease: a container's first process would not hear it. Kopf listens once it runs."""
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 if __name__ == "__main__":

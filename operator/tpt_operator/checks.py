@@ -9,8 +9,6 @@ from tpt_runtime.core.names import job_name
 from tpt_runtime.core.spec import Run
 from tpt_runtime.core.status import StepName
 
-GPUS = ("nvidia.com/gpu", "amd.com/gpu")
-
 
 def problems(run: Run) -> list[Problem]:
     """Return everything that this operator cannot carry out."""
@@ -57,7 +55,7 @@ def _gpus(run: Run) -> Iterator[Problem]:
     }
     for step, (field, count) in wanted.items():
         limits = (pods.worker(run.spec, step).resources or {}).get("limits") or {}
-        for gpu in GPUS:
+        for gpu in pods.GPUS:
             if gpu in limits and str(limits[gpu]) != str(count):
                 path = f"{section(step)}.resources.limits[{gpu}]"
                 message = f"must equal {field} ({count}), found {limits[gpu]}: every process of a pod has one GPU"

@@ -3,10 +3,13 @@
 There are event handlers only: they need no finalizer, write no annotation, and return nothing.
 """
 
+import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 import kopf
 
 from tpt_operator import labels
@@ -15,6 +18,8 @@ from tpt_operator.controller import Controller
 from tpt_operator.settings import Settings
 from tpt_runtime.core.crd import GROUP, PLURAL, VERSION
 
+LOGIN_PAUSE = 5.0
+"""Seconds: Kopf logs in anew as soon as it is refused, and a token that was taken back would have it do nothing else."""
 LOGIN_AGAIN = timedelta(minutes=5)
 """A mounted token is replaced long before it expires; so often it is read again."""
 
@@ -44,20 +49,30 @@ def watch_settings(settings: Settings) -> kopf.OperatorSettings:
     chosen.networking.connect_timeout = settings.request_timeout_seconds
     chosen.watching.chunk_size = PAGE
     chosen.queueing.idle_timeout = 1.0  # each object that has changed has a task for so long
-    chosen.watching.server_timeout = 300
-    chosen.watching.client_timeout = 330
+    chosen.watching.server_timeout = settings.watch_seconds
+    chosen.watching.client_timeout = settings.watch_seconds + settings.request_timeout_seconds
     chosen.watching.label_selectors["batch", "v1", "jobs"] = labels.OURS
     chosen.watching.label_selectors["", "v1", "pods"] = labels.OURS
     return chosen
 
 
-def registry(controller: Controller, api: Api) -> kopf.OperatorRegistry:
-    """Return the handlers: every event goes to `controller`."""
-    handlers = kopf.OperatorRegistry()
+def registry(controller: Controller, api: Api, broken: "asyncio.Future[None]") -> kopf.OperatorRegistry:
+    """Return the handlers: every event goes to `controller`.
 
-    @kopf.on.login(registry=handlers)
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return await connection(api)
+    Where no login is possible any more Kopf goes silent and does not end: that is why `broken` is told of it.
+    """
+    handlers = kopf.OperatorRegistry()
+    pace = Pace(LOGIN_PAUSE)
+
+    @kopf.on.login(registry=handlers, errors=kopf.ErrorsMode.PERMANENT)  # else Kopf waits a minute, without watches
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        await pace()
+        try:
+            return await session(api, controller.sign_of_life)
+        except Exception as error:
+            if not broken.done():
+                broken.set_exception(error)
+            raise
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
     async def on_run(event: kopf.RawEvent, **_: Any) -> None:
@@ -74,6 +89,22 @@ def registry(controller: Controller, api: Api) -> kopf.OperatorRegistry:
     return handlers
 
 
+class Pace:
+    """Waits until enough time has passed since it was last asked."""
+
+    def __init__(self, seconds: float) -> None:
+        """Let `seconds` pass in between; the first time is free."""
+        self._seconds = seconds
+        self._free_at = 0.0
+
+    async def __call__(self) -> None:
+        """Wait."""
+        now = asyncio.get_running_loop().time()
+        due = max(now, self._free_at)
+        self._free_at = due + self._seconds
+        await asyncio.sleep(due - now)
+
+
 def _note(controller: Controller, kind: Kind, event: kopf.RawEvent) -> None:
     if event["type"] == "DELETED":
         controller.gone(kind, event["object"])
@@ -81,8 +112,27 @@ def _note(controller: Controller, kind: Kind, event: kopf.RawEvent) -> None:
         controller.seen(kind, event["object"])
 
 
+async def session(api: Api, opened: Callable[[str], None]) -> kopf.AiohttpSession:
+    """Return how Kopf reaches the API server: as our own client does. `opened` is told the plural of every watch that begins.
+
+    The server ends every watch after a while and Kopf begins the next one, so `opened` is told of a watch that works even when
+    nothing happens.
+    """
+    info = await connection(api)
+    trace = aiohttp.TraceConfig()
+
+    async def answered(_session: Any, _context: Any, told: aiohttp.TraceRequestEndParams) -> None:
+        if told.url.query.get("watch") == "true" and told.response.status == 200:
+            opened(told.url.path.rpartition("/")[2])
+
+    trace.on_request_end.append(answered)
+    connector = aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context())
+    made = aiohttp.ClientSession(connector=connector, headers=info.as_http_headers(), trace_configs=[trace])
+    return kopf.AiohttpSession(server=info.server, aiohttp_session=made, expiration=datetime.now(UTC) + LOGIN_AGAIN)
+
+
 async def connection(api: Api) -> kopf.ConnectionInfo:
-    """Return how Kopf reaches the API server: as our own client does."""
+    """Return the address and the credentials of our own client."""
     configuration = api.configuration
     told = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or ""
     token = told.rpartition(" ")[2]  # before it stands `Bearer`, or `bearer` where a pod's own account is read
@@ -94,7 +144,6 @@ async def connection(api: Api) -> kopf.ConnectionInfo:
         token=token or None,
         certificate_path=configuration.cert_file,
         private_key_path=configuration.key_file,
-        expiration=datetime.now(UTC) + LOGIN_AGAIN,
     )
 
 

@@ -1,6 +1,6 @@
 """Whether the operator works, for whoever restarts it: told by the age of what it last did, not by the fact that it answers.
 
-/healthz   200 while lists and reconciles come to an end in time
+/healthz   200 while watches give signs of life, and lists and looks at runs come to an end in time
 /readyz    200 once the caches were filled, and while this process waits for its Lease
 /metrics   what Prometheus reads
 """
@@ -17,6 +17,8 @@ from tpt_operator.metrics import Measures
 
 LISTS_MISSED = 3
 """So many lists may fail one after the other."""
+WATCHES_MISSED = 3
+"""So many requests of a watch may bring no sign of life one after the other."""
 STUCK_SECONDS = 180.0
 """No look at a run takes so long: every request in it times out much earlier."""
 
@@ -29,6 +31,9 @@ class Work(Protocol):
     begun: bool
     """Whether it works; False while it waits for its Lease."""
     resync_seconds: float
+    watched: dict[str, float]
+    """When the watch of each kind last gave a sign of life, on the monotonic clock; empty: they have not begun."""
+    watch_seconds: int
 
     def looking_since(self) -> float | None:
         """Return since when the slowest look at a run takes; None if nothing is looked at."""
@@ -39,6 +44,9 @@ def ailments(work: Work, now: float) -> list[str]:
     found = []
     if work.listed is not None and now - work.listed > (LISTS_MISSED + 1) * work.resync_seconds:
         found.append(f"nothing was listed for {now - work.listed:.0f} s")
+    for plural, seen in sorted(work.watched.items()):
+        if now - seen > WATCHES_MISSED * work.watch_seconds:
+            found.append(f"the watch of {plural} gave no sign of life for {now - seen:.0f} s")
     since = work.looking_since()
     if since is not None and now - since > STUCK_SECONDS:
         found.append(f"one look at a run takes {now - since:.0f} s")

@@ -50,8 +50,8 @@ class LeaseLost(Exception):
     """The Lease could not be renewed: another operator may be active by now."""
 
 
-async def while_leading(api: Api, lease: Lease, work: Callable[[], Awaitable[None]]) -> None:
-    """Wait for the Lease, then do `work` while it is held; a Lease that is not needed any more is given back.
+async def while_leading(api: Api, lease: Lease, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+    """Wait for the Lease, unless `stop` is set, then do `work` while it is held; one that is not needed any more is given back.
 
     Raises:
         LeaseLost: it was lost; the work was cancelled.
@@ -65,9 +65,11 @@ async def while_leading(api: Api, lease: Lease, work: Callable[[], Awaitable[Non
     config = Config(lock, lease.duration_seconds, lease.renew_seconds, lease.retry_seconds, begin, None)
     LOGGER.info("%s waits for the Lease %s/%s", lease.identity, lease.namespace, lease.name)
     campaign = asyncio.ensure_future(LeaderElection(config).run())
-    tasks: list[asyncio.Future[Any]] = [campaign, asyncio.ensure_future(leading.wait())]
+    tasks: list[asyncio.Future[Any]] = [campaign, *(asyncio.ensure_future(event.wait()) for event in (leading, stop))]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set() and not leading.is_set():
+            return
         if not campaign.done():
             LOGGER.info("%s holds the Lease", lease.identity)
             working = asyncio.ensure_future(work())

@@ -49,9 +49,16 @@ class Measures:
             ("verb", "code"),
             registry=self.registry,
         )
-
+        unanswered = "Questions after the progress of a step that were not answered; nothing depends on them."
+        self.unanswered = Counter("tpt_operator_progress_failures", unanswered, registry=self.registry)
         self.depth = Gauge("tpt_operator_queue_depth", "Runs that are due to be looked at.", registry=self.registry)
         self.list_age = Gauge("tpt_operator_list_age_seconds", "Since everything was last listed.", registry=self.registry)
+        self.watch_age = Gauge(
+            "tpt_operator_watch_age_seconds",
+            "Since the watch of a kind of object was last begun anew or told of something.",
+            ("resource",),
+            registry=self.registry,
+        )
 
     def answered(self, verb: str, code: int) -> None:
         """Count a request to the API server."""
@@ -95,6 +102,8 @@ def _families() -> dict[str, GaugeMetricFamily]:
         "samples": gauge("round_samples", "Samples of the training set by verdict.", *ROUND, "verdict"),
         "examples": gauge("round_examples", "Training examples kept.", *ROUND),
         "loss": gauge("round_train_loss", "Training loss of the round's model.", *ROUND),
+        "gpu": gauge("gpu_seconds", "GPUs times the seconds that attempts which have ended held them.", *ROUND),
+        "queue": gauge("step_queue_seconds", "Time that attempts which have ended waited for their first pod.", *ROUND, "step"),
         "seconds": gauge("step_duration_seconds", "From a step's first start to its end.", *ROUND, "step"),
         "attempts": gauge("step_attempts", "Attempts of a step so far.", *ROUND, "step"),
     }
@@ -113,7 +122,9 @@ def _tell_round(families: dict[str, GaugeMetricFamily], whose: tuple[str, ...], 
             families["samples"].add_metric((*whose, verdict), entry["samples"].get(name, 0))
     if "examples" in entry:
         families["examples"].add_metric(whose, entry["examples"])
+    families["gpu"].add_metric(whose, entry.get("gpuSeconds", 0))
     for step in entry.get("steps", ()):
+        families["queue"].add_metric((*whose, step["name"]), step.get("queueSeconds", 0))
         families["attempts"].add_metric((*whose, step["name"]), step.get("attempts", 0))
         if "startTime" in step and "completionTime" in step:
             seconds = _moment(step["completionTime"]) - _moment(step["startTime"])

@@ -6,13 +6,14 @@ A Job has ended when its condition Complete or Failed is true, not before: with 
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from tpt_operator.views import JobView, Names, PodView
 from tpt_runtime.core.errors import CONFIGURATION_EXITS, EXIT_INTERRUPTED
-from tpt_runtime.core.observed import Failure, FailureKind, JobState, Observed, ObservedJob
-from tpt_runtime.core.status import Progress, StepName
+from tpt_runtime.core.observed import Failure, FailureKind, JobState, Observed, ObservedJob, Span
+from tpt_runtime.core.status import Progress, Reported, StepName
 
 LAST_WORDS = 600
 """Characters of a log's end that are told where a step said nothing itself."""
@@ -21,17 +22,30 @@ _NODES_FIRST = (FailureKind.DISRUPTION, FailureKind.CONFIGURATION, FailureKind.C
 """Which failure of several speaks for the Job. One evicted node crashes those that train with it."""
 
 
-def observed(jobs: Iterable[JobView], pods: Iterable[PodView], blocked: Mapping[str, str]) -> Observed:
-    """Return what is seen of one run; `blocked` says of Jobs without a pod why none could be made."""
+@dataclass(frozen=True)
+class Said:
+    """What was learned of Jobs beside their status and their pods', by name."""
+
+    blocked: Mapping[str, str] = field(default_factory=dict)
+    """Why no pod of a Job could be made."""
+    progress: Mapping[str, Reported] = field(default_factory=dict)
+    """How far its first pod says that it is."""
+
+
+NOTHING: Final = Said()
+
+
+def observed(jobs: Iterable[JobView], pods: Iterable[PodView], said: Said = NOTHING) -> Observed:
+    """Return what is seen of one run."""
     by_job: dict[str, list[PodView]] = {}
     for pod in pods:
         by_job.setdefault(pod.job, []).append(pod)
-    seen = [observed_job(job, by_job.pop(job.name, []), blocked.get(job.name)) for job in jobs]
+    seen = [observed_job(job, by_job.pop(job.name, []), said) for job in jobs]
     orphans = (_orphaned(name, left) for name, left in by_job.items())
     return Observed((*seen, *(orphan for orphan in orphans if orphan is not None)))
 
 
-def observed_job(job: JobView, pods: Sequence[PodView], no_pods: str | None = None) -> ObservedJob:
+def observed_job(job: JobView, pods: Sequence[PodView], said: Said = NOTHING) -> ObservedJob:
     """Return what a Job and its pods say together."""
     state, names = _state(job, pods), job.names
     over = state in (JobState.SUCCEEDED, JobState.FAILED)
@@ -50,8 +64,10 @@ def observed_job(job: JobView, pods: Sequence[PodView], no_pods: str | None = No
         deleting_since=job.deleting_since,
         failure=_failure(job, pods) if state is JobState.FAILED else None,
         summaries=summaries(job, pods) if state is JobState.SUCCEEDED else (),
-        blocked=_blocked(job, pods, no_pods) if state is JobState.PENDING else None,
-        progress=None if over or job.completions == 1 else Progress(completed=job.succeeded, total=job.completions),
+        blocked=_blocked(job, pods, said.blocked.get(job.name)) if state is JobState.PENDING else None,
+        progress=None if over else _progress(job, said.progress.get(job.name)),
+        gpus=job.gpus,
+        ran=tuple(Span(pod.started, pod.termination.finished if pod.termination else None) for pod in pods if pod.started),
         released=job.released,
     )
 
@@ -109,6 +125,12 @@ def _orphaned(name: str, pods: Sequence[PodView]) -> ObservedJob | None:
         deleting=True,
         deleting_since=since,
     )
+
+
+def _progress(job: JobView, reported: Reported | None) -> Progress | None:
+    if job.sharded:
+        return Progress(completed=job.succeeded, total=job.completions, first_shard=reported)
+    return Progress(completed=reported.completed, total=reported.total) if reported else None
 
 
 def _blocked(job: JobView, pods: Iterable[PodView], no_pods: str | None) -> str | None:

@@ -19,6 +19,8 @@ STORAGE: Final = "/storage"
 HOME: Final = "/scratch"
 CONTAINER: Final = "step"
 METRICS_PORT: Final = 9464
+GPUS: Final = ("nvidia.com/gpu", "amd.com/gpu")
+"""What GPUs are called in a container's limits."""
 RENDEZVOUS_PORT: Final = 29500
 GROUP: Final = 10001
 """Of the images' user; volumes are made writable for it."""

@@ -11,16 +11,17 @@ from tpt_operator import checks, labels, manifests
 from tpt_operator.api import EVENTS, PODS, Api, ApiError
 from tpt_operator.apply import Applier, Planned, Refused, Stale
 from tpt_operator.cache import Cache, RunKey, RunView
-from tpt_operator.observe import complete_view, observed
+from tpt_operator.observe import Said, complete_view, observed
+from tpt_operator.progress import Listener, remembered
 from tpt_operator.settings import Settings
 from tpt_operator.telling import Teller
 from tpt_operator.views import JobView, pod_view
 from tpt_runtime.core import plan as planner
-from tpt_runtime.core.actions import Event, Plan, StartStep
+from tpt_runtime.core.actions import Event, EventReason, Plan, StartStep
 from tpt_runtime.core.errors import InvalidResource, Problem
 from tpt_runtime.core.resource import parse_run
 from tpt_runtime.core.spec import Metadata, Run
-from tpt_runtime.core.status import ConditionType, Reason
+from tpt_runtime.core.status import ConditionType
 
 NO_PODS = timedelta(seconds=5)
 """After this time without a pod the Job's own Events are asked why."""
@@ -30,9 +31,9 @@ ASK_AGAIN = timedelta(seconds=30)
 class Reconciler:
     """Looks at runs."""
 
-    def __init__(self, api: Api, cache: Cache, settings: Settings, now: Callable[[], datetime]) -> None:
-        """Look at what `cache` remembers; `now` is the present moment, with a time zone."""
-        self._api, self._cache, self._settings, self._now = api, cache, settings, now
+    def __init__(self, api: Api, cache: Cache, settings: Settings, listener: Listener, now: Callable[[], datetime]) -> None:
+        """Look at what `cache` remembers, and at what `listener` has heard; `now` is the present moment, with a time zone."""
+        self._api, self._cache, self._settings, self._listener, self._now = api, cache, settings, listener, now
         self._applier = Applier(api, cache, settings.images)
         self._teller = Teller(api, now)
         self._parsed: dict[str, tuple[int, Run | tuple[Problem, ...]]] = {}
@@ -120,7 +121,11 @@ class Reconciler:
                 again = min(at, again) if again else at
                 if why is not None:
                     blocked[job.name] = why
-        seen = observed(self._cache.jobs.of(view.uid), self._cache.pods.of(view.uid), blocked)
+        jobs = self._cache.jobs.of(view.uid)
+        live = (job for job in jobs if job.ending is None)
+        reported = ((job.name, self._listener.said(job) or remembered(view.raw, job)) for job in live)
+        said = Said(blocked, {name: progress for name, progress in reported if progress is not None})
+        seen = observed(jobs, self._cache.pods.of(view.uid), said)
         return planner.plan(run, seen, self._now()), again
 
     async def _look(self, job: JobView) -> None:
@@ -170,7 +175,7 @@ class Reconciler:
         written = await self._applier.write_status(view, status)
         if written is not view:
             failed = next(condition for condition in status.conditions if condition.type is ConditionType.FAILED)
-            await self._teller.tell(written, Event(Reason.INVALID_SPEC.value, failed.message, warning=True))
+            await self._teller.tell(written, Event(EventReason.INVALID_SPEC, failed.message, warning=True))
         for job in self._cache.jobs.of(view.uid):
             if job.ending is None and job.deleting_since is None:
                 await self._applier.delete(written, job.name, "the spec is not valid")

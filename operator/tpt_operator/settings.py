@@ -41,6 +41,11 @@ class Settings:
     """Runs that are reconciled at the same time."""
     resync_seconds: float = 180.0
     """How often the caches are replaced by lists: what a watch missed is noticed within this time."""
+    watch_seconds: int = 120
+    """How long one request of a watch lasts (in whole seconds, as the API server wants it): so often at least, a watch that works
+    gives a sign of life."""
+    progress_seconds: float = 30.0
+    """How often the step in progress of a run is asked how far it is."""
     request_timeout_seconds: float = 20.0
     """Longest time of one API request; watches apart."""
     first_retry_seconds: float = 0.1

@@ -38,7 +38,7 @@ def manifest(view: RunView, event: Event, now: datetime) -> dict[str, Any]:
             "uid": view.uid,
             "resourceVersion": metadata["resourceVersion"],
         },
-        "reason": event.reason,
+        "reason": event.reason.value,
         "message": event.message,
         "type": "Warning" if event.warning else "Normal",
         "source": {"component": COMPONENT},

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from tpt_operator import labels
-from tpt_operator.pods import CONTAINER
+from tpt_operator.pods import CONTAINER, GPUS, SAMPLING
 
 Json = Mapping[str, Any]
 
@@ -35,6 +35,8 @@ class JobView:
     names: Names
     created: datetime
     completions: int
+    gpus: int
+    """GPUs of each of its pods, by the limits of its container; claims of dynamic resources are not counted."""
     succeeded: int
     """Indexes done."""
     seen_pods: bool
@@ -50,6 +52,11 @@ class JobView:
     """Type, reason, message and time of its condition Complete or Failed, once that is true."""
     deleting_since: datetime | None
     released: bool
+
+    @property
+    def sharded(self) -> bool:
+        """Whether it is a sampling in several shards."""
+        return self.completions > 1 and self.names.step in SAMPLING
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,8 @@ class PodView:
     job: str
     index: int
     phase: str
+    address: str | None
+    """Where its container, while it runs, can be reached."""
     created: datetime
     started: datetime | None
     """When its container began to run."""
@@ -128,6 +137,7 @@ def job_view(job: Json) -> JobView | None:
         names=whose,
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         completions=spec.get("completions") or 1,
+        gpus=_gpus(spec),
         succeeded=status.get("succeeded") or 0,
         seen_pods=any(status.get(count) for count in counted if count != "active"),
         suspended=bool(spec.get("suspend")),
@@ -138,6 +148,13 @@ def job_view(job: Json) -> JobView | None:
         deleting_since=moment(metadata.get("deletionTimestamp")),
         released=spec.get("ttlSecondsAfterFinished") is not None,
     )
+
+
+def _gpus(spec: Json) -> int:
+    containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()
+    limits = [(container.get("resources") or {}).get("limits") or {} for container in containers]
+    counts = (str(limit[gpu]) for limit in limits for gpu in GPUS if gpu in limit)
+    return sum(int(count) for count in counts if count.isdecimal())
 
 
 def _ending(conditions: Any) -> tuple[str, str, str, datetime] | None:
@@ -166,6 +183,7 @@ def pod_view(pod: Json) -> PodView | None:
         job=found[labels.JOB_NAME],
         index=int(found.get(labels.JOB_INDEX) or 0),
         phase=status.get("phase", "Pending"),
+        address=status.get("podIP") if "running" in state else None,
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         started=started,
         termination=_termination(ended) if ended else None,

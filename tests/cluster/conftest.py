@@ -154,7 +154,8 @@ class Operator:
 
     def __init__(self, plane: ControlPlane, token: str, settings: Settings, api: type[Api] = Api) -> None:
         self._plane, self._token, self._settings, self._api = plane, token, settings, api
-        self._stop = threading.Event()
+        self._stop: Callable[[], object] = lambda: None
+        self._running = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -167,9 +168,11 @@ class Operator:
 
     def start(self) -> None:
         self._thread.start()
+        assert self._running.wait(DEADLINE), "the operator does not start"
 
     def stop(self) -> None:
-        self._stop.set()
+        with contextlib.suppress(RuntimeError):  # its event loop has ended by itself
+            self._stop()
         self.join()
         if self._error is not None:
             raise self._error
@@ -183,13 +186,17 @@ class Operator:
             asyncio.run(self._operate())
         except BaseException as error:  # noqa: BLE001 - handed over to the test
             self._error = error
+            self._running.set()
 
     async def _operate(self) -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._stop = lambda: loop.call_soon_threadsafe(stop.set)
+        self._running.set()
         configuration = client.Configuration(host=self._plane.url, ssl_ca_cert=str(self._plane.authority))
         configuration.api_key = {"BearerToken": f"Bearer {self._token}"}
         api = self._api(configuration, self._settings.request_timeout_seconds)
         try:
-            await operate(api, self._settings, self._stop)
+            await operate(api, self._settings, stop)
         finally:
             await api.close()
             await asyncio.sleep(0.25)  # aiohttp closes what is encrypted a moment after its session

@@ -148,6 +148,7 @@ def test_a_step_that_is_done_keeps_its_counts_and_drops_what_was_of_use_only_unt
         ended=2,
         generation=1,
         failures=1,
+        queue_seconds=5,
         start_time=START,
         completion_time=START + timedelta(seconds=15),
     )

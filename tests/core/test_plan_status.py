@@ -282,7 +282,7 @@ def test_a_run_without_trouble_is_told_step_by_step():
         "StepDone: Model 2: validation pass@1 60.0 %",
         "StepStarted: finalize started",
         "StepDone: Wrote the report; models removed: 1, kept: 1",
-        "Complete: Complete: all 2 rounds are done",
+        "Complete: all 2 rounds are done",
     ]
 
 
@@ -321,7 +321,7 @@ def test_ends_without_success_are_told_and_failures_are_warnings():
 
 def test_the_end_of_a_run_and_its_going_on_are_told():
     stage = Stage().until(StepName.PREPARE).fails(FailureKind.CONFIGURATION, "no such file")
-    assert told(stage)[-1] == ("Failed", "Failed: prepare: no such file", True)
+    assert told(stage)[-1] == ("Failed", "prepare: no such file", True)
     stage.spec(maxRounds=3)
     assert ("GoesOn", "the spec has changed: the run goes on with prepare", False) in told(stage)
 

@@ -1,6 +1,6 @@
 """Health is the age of what was last done, not that something answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
@@ -15,6 +15,8 @@ class Work:
     begun: bool = True
     resync_seconds: float = 60.0
     looking: float | None = None
+    watched: dict[str, float] = field(default_factory=dict)
+    watch_seconds: int = 100
 
     def looking_since(self):
         return self.looking
@@ -28,8 +30,22 @@ class Work:
         (Work(listed=1000.0), 1000.0 + 241.0, "nothing was listed for 241 s"),
         (Work(listed=1000.0, looking=1000.0), 1000.0 + 180.0, None),
         (Work(listed=1000.0, looking=1000.0), 1000.0 + 181.0, "one look at a run takes 181 s"),
+        (Work(listed=1300.0, watched={"jobs": 1000.0, "pods": 1250.0}), 1300.0, None),
+        (
+            Work(listed=1300.0, watched={"jobs": 999.0, "pods": 1250.0}),
+            1300.0,
+            "the watch of jobs gave no sign of life for 301 s",
+        ),
     ],
-    ids=["nothing listed yet", "a list in time", "no list for long", "a long look", "a look without an end"],
+    ids=[
+        "nothing listed yet",
+        "a list in time",
+        "no list for long",
+        "a long look",
+        "an endless look",
+        "a quiet watch",
+        "a dead watch",
+    ],
 )
 def test_what_is_wrong_is_said(work, now, words):
     assert ailments(work, now) == ([] if words is None else [words])

@@ -1,9 +1,12 @@
 """What Prometheus reads: figures of the status, and nothing of a run that is gone."""
 
+import subprocess
+
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.prometheus import program
 from tpt_operator.cache import Cache, run_view
 from tpt_operator.metrics import Measures
 
@@ -23,10 +26,12 @@ RUN = {
                 ],
                 "samples": {"total": 10, "correct": 4, "timedOut": 1},
                 "examples": 3,
+                "gpuSeconds": 720,
                 "steps": [
                     {
                         "name": "train",
                         "attempts": 2,
+                        "queueSeconds": 45,
                         "startTime": "2026-01-01T00:00:00Z",
                         "completionTime": "2026-01-01T00:01:30Z",
                     },
@@ -36,6 +41,7 @@ RUN = {
         ],
     },
 }
+OF_RUNS = ("tpt_run", "tpt_round", "tpt_step", "tpt_gpu")
 ROUND = {"namespace": "team", "run": "example", "round": "1"}
 
 
@@ -72,6 +78,9 @@ def test_the_figures_of_a_round_are_those_of_the_status(cache, measures):
     assert value(measures, "tpt_step_duration_seconds", **ROUND, step="train") == 90
     assert value(measures, "tpt_step_duration_seconds", **ROUND, step="prune") is None
     assert value(measures, "tpt_step_attempts", **ROUND, step="train") == 2
+    assert value(measures, "tpt_step_queue_seconds", **ROUND, step="train") == 45
+    assert value(measures, "tpt_step_queue_seconds", **ROUND, step="prune") == 0
+    assert value(measures, "tpt_gpu_seconds", **ROUND) == 720
 
 
 def test_a_run_is_in_exactly_one_phase(cache, measures):
@@ -84,9 +93,9 @@ def test_a_run_is_in_exactly_one_phase(cache, measures):
 def test_the_series_of_a_run_vanish_with_it(cache, measures):
     view = run_view(RUN)
     cache.runs.put(view)
-    assert [name for name, _ in series(measures) if name.startswith(("tpt_run", "tpt_round", "tpt_step"))]
+    assert [name for name, _ in series(measures) if name.startswith(OF_RUNS)]
     cache.runs.remove(view)
-    assert not [name for name, _ in series(measures) if name.startswith(("tpt_run", "tpt_round", "tpt_step"))]
+    assert not [name for name, _ in series(measures) if name.startswith(OF_RUNS)]
 
 
 def test_a_run_without_a_status_is_told_of_too(cache, measures):
@@ -106,6 +115,22 @@ def test_what_is_rebuilt_from_the_status_is_a_gauge_with_a_help_text(cache, meas
     cache.runs.put(run_view(RUN))
     for family in text_string_to_metric_families(generate_latest(measures.registry).decode()):
         assert family.documentation, family.name
-        if family.name.startswith(("tpt_run", "tpt_round", "tpt_step")):
+        if family.name.startswith(OF_RUNS):
             assert family.type == "gauge"
             assert not family.name.endswith("_total")
+
+
+def test_promtool_has_nothing_against_any_of_it(cache, measures):
+    cache.runs.put(run_view(RUN))
+    measures.answered("GET", 200)
+    measures.watch_age.labels("jobs").set(3)
+    measures.reconciles.observe(0.01)
+    text = generate_latest(measures.registry)
+    checked = subprocess.run([program("promtool"), "check", "metrics"], input=text, capture_output=True, check=False, timeout=60)
+    assert (checked.returncode, checked.stdout.decode(), checked.stderr.decode()) == (0, "", "")
+
+
+def test_promtool_would_say_so_if_there_were_something():
+    text = b"# TYPE wrong_counter counter\nwrong_counter 1\n"
+    checked = subprocess.run([program("promtool"), "check", "metrics"], input=text, capture_output=True, check=False, timeout=60)
+    assert checked.returncode != 0

@@ -6,9 +6,9 @@ import pytest
 
 from tests.tpt_operator.runs import IMAGES, run, start
 from tpt_operator import manifests
-from tpt_operator.observe import complete_view, observed, observed_job
+from tpt_operator.observe import Said, complete_view, observed, observed_job
 from tpt_operator.views import JobView, PodView, job_view, pod_view
-from tpt_runtime.core.observed import FailureKind, JobState
+from tpt_runtime.core.observed import FailureKind, JobState, Span
 
 CREATED = "2026-01-01T00:00:00Z"
 LATER = "2026-01-01T00:05:00Z"
@@ -59,7 +59,8 @@ def the_pod(of) -> PodView:
 
 
 def seen(of, *pods, no_pods=None):
-    return observed_job(the_job(of), [the_pod(item) for item in pods], no_pods)
+    said = Said({of["metadata"]["name"]: no_pods} if no_pods else {})
+    return observed_job(the_job(of), [the_pod(item) for item in pods], said)
 
 
 DISRUPTED = {
@@ -201,6 +202,26 @@ def test_time_before_a_job_was_let_go_on_is_not_counted():
     assert seen(job()).waiting_since == datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def test_gpus_are_those_of_the_limits_and_times_those_of_the_containers():
+    of = job(indexes=2)
+    of["spec"]["template"]["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "4", "memory": "1Gi"}}
+    found = seen(
+        of, pod(of, 0, "Failed", 1), pod(of, 1, "Running", state={"running": {"startedAt": LATER}}), pod(of, 2, "Pending")
+    )
+    began, ended_at = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
+    assert found.gpus == 4
+    assert found.ran == (Span(began, ended_at), Span(ended_at, None))
+    assert (seen(job()).gpus, seen(job()).ran) == (0, ())
+
+
+def test_a_pod_has_an_address_while_its_container_runs():
+    of = job()
+    running = pod(of, 0, "Running", state={"running": {"startedAt": LATER}}, podIP="192.0.2.1")
+    assert the_pod(running).address == "192.0.2.1"
+    assert the_pod(pod(of, 0, "Pending", state={"waiting": {"reason": "ContainerCreating"}}, podIP="192.0.2.1")).address is None
+    assert the_pod(pod(of, 0, "Succeeded", 0, SUMMARY, podIP="192.0.2.1")).address is None
+
+
 def test_progress_is_the_shards_that_are_done():
     progress = seen(job(indexes=4, succeeded=3, ready=1)).progress
     assert (progress.completed, progress.total) == (3, 4)
@@ -211,10 +232,10 @@ def test_pods_of_a_job_that_is_gone_keep_the_step_from_starting_anew():
     of = job("train", 2)
     running, over = pod(of, 0, "Running", deletion=1), pod(of, 1, "Failed", 1)
     running["metadata"]["deletionTimestamp"] = LATER
-    (ghost,) = observed([], [the_pod(running), the_pod(over)], {}).jobs
+    (ghost,) = observed([], [the_pod(running), the_pod(over)]).jobs
     assert (ghost.name, ghost.deleting, ghost.state) == (of["metadata"]["name"], True, JobState.RUNNING)
     assert ghost.deleting_since == datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
-    assert observed([], [the_pod(over)], {}).jobs == ()
+    assert observed([], [the_pod(over)]).jobs == ()
 
 
 def test_an_end_whose_pods_were_not_seen_to_end_is_looked_at_anew():

@@ -13,6 +13,8 @@ from tests.tpt_operator.runs import IMAGES
 from tpt_operator.api import ApiError
 from tpt_operator.apply import Stale
 from tpt_operator.cache import Cache, RunKey, run_view
+from tpt_operator.metrics import Measures
+from tpt_operator.progress import Listener
 from tpt_operator.reconcile import Reconciler
 from tpt_operator.settings import Settings
 from tpt_operator.views import job_view, pod_view
@@ -44,8 +46,11 @@ class Desk:
     def begin(self) -> None:
         """Be an operator that was just started, and has listed everything."""
         self.cache = Cache()
-        self._reconciler = Reconciler(self.api, self.cache, Settings(images=IMAGES), lambda: NOW)
+        self._reconciler = Reconciler(self.api, self.cache, Settings(images=IMAGES), self._listener(), lambda: NOW)
         self.watch()
+
+    def _listener(self) -> Listener:
+        return Listener(self.cache, 30.0, lambda key: None, Measures().unanswered)
 
     def watch(self) -> None:
         """Hear of all changes."""

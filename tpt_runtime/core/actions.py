@@ -6,6 +6,7 @@ deliberately no action that edits a Job's work: a Job is started, deleted or rel
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from tpt_runtime.core.status import RunStatus, StepName
 
@@ -52,11 +53,28 @@ class ReleaseJob:
 Action = StartStep | DeleteJob | ReleaseJob
 
 
+class EventReason(StrEnum):
+    """What an event is about."""
+
+    STEP_STARTED = "StepStarted"
+    STEP_DONE = "StepDone"
+    STEP_FAILED = "StepFailed"
+    STEP_DISRUPTED = "StepDisrupted"
+    SUMMARY_MISSING = "SummaryMissing"
+    SUSPENDED = "Suspended"
+    RESUMED = "Resumed"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    GOES_ON = "GoesOn"
+    INVALID_SPEC = "InvalidSpec"
+    STATUS_UNREADABLE = "StatusUnreadable"
+
+
 @dataclass(frozen=True)
 class Event:
     """Something worth telling a person, once: it belongs to the change of status of its plan."""
 
-    reason: str
+    reason: EventReason
     message: str
     warning: bool = False
 

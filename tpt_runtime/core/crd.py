@@ -33,7 +33,7 @@ LIST_KEYS: Mapping[str, str] = {
 
 COLUMNS = (
     ("Phase", "string", ".status.phase", "What the run is doing."),
-    ("Round", "string", ".status.round", "Rounds done, of how many."),
+    ("Round", "string", ".status.round", "The round in progress or the last one, of how many."),
     ("Best", "string", ".status.bestMetric", "The objective's metric of the best model."),
     ("Suspended", "boolean", ".spec.suspend", "Whether the run is paused."),
     ("Age", "date", ".metadata.creationTimestamp", ""),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tpt_runtime.core.actions import Event
+from tpt_runtime.core.actions import Event, EventReason
 from tpt_runtime.core.attempts import End, EndKind, shortened
 from tpt_runtime.core.conditions import Standing, is_true
 from tpt_runtime.core.observed import ObservedJob
@@ -10,26 +10,28 @@ from tpt_runtime.core.rounds import StepKey
 from tpt_runtime.core.status import Condition, ConditionType
 
 STATUS_UNREADABLE = Event(
-    "StatusUnreadable",
+    EventReason.STATUS_UNREADABLE,
     "the stored status cannot be read; it is made anew from what the steps find on the storage",
     warning=True,
 )
+_SUSPENDED = Event(EventReason.SUSPENDED, "the run is suspended")
+_RESUMED = Event(EventReason.RESUMED, "the run is no longer suspended")
 
 _ENDS = {
-    EndKind.FAILURE: ("StepFailed", "failed"),
-    EndKind.DISRUPTION: ("StepDisrupted", "was interrupted, which costs nothing"),
-    EndKind.NO_SUMMARY: ("SummaryMissing", "ended well, but its summary cannot be read"),
+    EndKind.FAILURE: (EventReason.STEP_FAILED, "failed"),
+    EndKind.DISRUPTION: (EventReason.STEP_DISRUPTED, "was interrupted, which costs nothing"),
+    EndKind.NO_SUMMARY: (EventReason.SUMMARY_MISSING, "ended well, but its summary cannot be read"),
 }
 
 
 def started(key: StepKey, attempt: int) -> Event:
     """Return that an attempt begins."""
-    return Event("StepStarted", f"{key} started" + (f" again (attempt {attempt})" if attempt > 1 else ""))
+    return Event(EventReason.STEP_STARTED, f"{key} started" + (f" again (attempt {attempt})" if attempt > 1 else ""))
 
 
 def done(told: str) -> Event:
     """Return that a step is done, in its own words."""
-    return Event("StepDone", shortened(told))
+    return Event(EventReason.STEP_DONE, shortened(told))
 
 
 def ended(key: StepKey, job: ObservedJob, end: End) -> Event:
@@ -51,10 +53,12 @@ def _change(condition: Condition, *, was: bool, standing: Standing) -> Event | N
     if holds == was:
         return None
     if condition.type is ConditionType.SUSPENDED:
-        return Event("Suspended", "the run is suspended") if holds else Event("Resumed", "the run is no longer suspended")
+        return _SUSPENDED if holds else _RESUMED
     if condition.type not in (ConditionType.COMPLETE, ConditionType.FAILED):
         return None
     if holds:
-        message = shortened(f"{condition.type}: {condition.message}")
-        return Event(condition.type.value, message, warning=condition.type is ConditionType.FAILED)
-    return Event("GoesOn", f"the spec has changed: the run goes on with {standing.key}") if standing.over is None else None
+        failed = condition.type is ConditionType.FAILED
+        return Event(EventReason.FAILED if failed else EventReason.COMPLETE, condition.message, warning=failed)
+    if standing.over is not None:
+        return None
+    return Event(EventReason.GOES_ON, f"the spec has changed: the run goes on with {standing.key}")

@@ -6,7 +6,7 @@ An attempt is told apart by its number: what is at most `ended` in its step's re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from tpt_runtime.core import attempts, events, sequence, summaries
+from tpt_runtime.core import attempts, events, sequence, summaries, usage
 from tpt_runtime.core.actions import Event
 from tpt_runtime.core.attempts import End, EndKind, whole_second
 from tpt_runtime.core.completion import best_round, measured
@@ -55,12 +55,16 @@ class Intake:
                 continue
             record = attempts.adopted(record, job.attempt)
             found = self._end(key, job)
-            if isinstance(found, End):
-                record = attempts.ended(record, found)
-                self.events.append(events.ended(key, job, found))
-            elif found is not None:
-                self._complete(key, attempts.completed(record, self._when(job)), found)
+            if found is None:
+                continue
+            at = found.at if isinstance(found, End) else self._when(job)
+            record = usage.waited(record, job, at)
+            usage.held(self._rounds, key.round, job, at)
+            if not isinstance(found, End):
+                self._complete(key, attempts.completed(record, at), found)
                 return True
+            record = attempts.ended(record, found)
+            self.events.append(events.ended(key, job, found))
         if record != before:
             self._rounds.put(key, record)
         return False

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from tpt_runtime.core.status import Progress, StepName
 
@@ -40,6 +40,14 @@ class Failure:
     exit_code: int | None = None
 
 
+class Span(NamedTuple):
+    """When a process ran."""
+
+    began: datetime
+    ended: datetime | None
+    """None while it runs."""
+
+
 @dataclass(frozen=True)
 class ObservedJob:
     """One attempt of one step, as it was seen."""
@@ -66,6 +74,10 @@ class ObservedJob:
     blocked: str | None = None
     """Why it cannot start, in the scheduler's words; None when nothing is known to stand in the way."""
     progress: Progress | None = None
+    gpus: int = 0
+    """GPUs that each of its processes holds, where that is known."""
+    ran: tuple[Span, ...] = ()
+    """When its processes ran, as far as they were seen."""
     released: bool = False
     """`ReleaseJob` was already carried out."""
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tpt_runtime.core import attempts, events, sequence
+from tpt_runtime.core import attempts, events, sequence, usage
 from tpt_runtime.core.actions import Action, DeleteJob, Event, Plan, ReleaseJob
 from tpt_runtime.core.attempts import End, EndKind, live, under_way, whole_second
 from tpt_runtime.core.completion import Ending, best_round, ending, measured
@@ -133,7 +133,7 @@ class _Planning:
         policy = self._spec.failure_policy
         end = attempts.overdue(job, policy, self._now)
         if end is not None:
-            self._rounds.put(key, attempts.ended(self._rounds.step(key), end))
+            self._put_ended(key, job, end)
             self._events.append(events.ended(key, job, end))
         elif (due := attempts.deadline(job, policy)) is not None:
             self._moments.append(due)
@@ -147,7 +147,12 @@ class _Planning:
             key = _key_of(job)
             record = self._rounds.step(key)
             if under_way(record) and job.attempt == record.attempts:
-                self._rounds.put(key, attempts.ended(record, End(EndKind.DISRUPTION, why, self._stamp)))
+                self._put_ended(key, job, End(EndKind.DISRUPTION, why, self._stamp))
+
+    def _put_ended(self, key: StepKey, job: ObservedJob, end: End) -> None:
+        record = attempts.ended(self._rounds.step(key), end)
+        self._rounds.put(key, usage.waited(record, job, end.at))
+        usage.held(self._rounds, key.round, job, end.at)
 
     def _unwanted(self, job: ObservedJob) -> str | None:
         """Return why a live Job is to go, None if it is to stay."""

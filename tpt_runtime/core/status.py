@@ -138,6 +138,8 @@ class StepStatus(Model):
     """Why it failed, where that decides what follows: a configuration error, a deadline, no summary."""
     last_failure: Message | None = None
     """What the latest failure said."""
+    queue_seconds: Count = 0
+    """How long attempts that have ended waited for their first pod to start, all together."""
     start_time: datetime | None = None
     """When the first attempt was begun."""
     completion_time: datetime | None = None
@@ -170,17 +172,30 @@ class RoundStatus(Model):
     """Whether this round found something to train on."""
     comparison: Comparison | None = None
     """This model against the best one before it."""
+    gpu_seconds: Count = 0
+    """GPUs times the seconds that attempts which have ended held them."""
     steps: Annotated[list[StepStatus], Field(max_length=7)] = []
     """Steps begun in this round."""
+
+
+class Reported(Model):
+    """How far a process says that it is."""
+
+    completed: Count
+    """Done so far, in the step's own unit (samples, optimizer steps)."""
+    total: Count
+    """Of so many."""
 
 
 class Progress(Model):
     """How far the step in progress is."""
 
     completed: Count
-    """Done so far, in the step's own unit (samples, optimizer steps, shards)."""
+    """Done so far, in the step's own unit (samples, optimizer steps); on a cluster, of a sampling in several shards: shards."""
     total: Count
     """Of so many."""
+    first_shard: Reported | None = None
+    """On a cluster, of a sampling in several shards: how far the first of them is, in samples."""
 
 
 class Resolved(Model):

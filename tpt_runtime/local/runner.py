@@ -7,7 +7,7 @@ What happens next is decided by `core.plan` alone, the very planner of the clust
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tpt_runtime.core.actions import Action, DeleteJob, Event, Plan, ReleaseJob, StartStep
+from tpt_runtime.core.actions import Action, DeleteJob, Event, EventReason, Plan, ReleaseJob, StartStep
 from tpt_runtime.core.commands import Commands
 from tpt_runtime.core.errors import StepFailed
 from tpt_runtime.core.observed import FailureKind, JobState, Observed, ObservedJob
@@ -29,7 +29,7 @@ PROGRESS_SECONDS = 5.0
 SURVIVOR_SECONDS = GRACE_SECONDS + 15.0
 """How long processes of a `tpt run` that was killed may take to end."""
 LAST_LINES = 15
-UNTOLD = (ConditionType.COMPLETE, ConditionType.FAILED, ConditionType.SUSPENDED, "GoesOn")
+UNTOLD = (EventReason.COMPLETE, EventReason.FAILED, EventReason.SUSPENDED, EventReason.GOES_ON)
 """Events that whoever called for the run tells at the end, with the figures, or has brought about."""
 
 
