@@ -30,7 +30,11 @@ class ApiError(Exception):
     def __init__(self, what: str, status: int, message: str, retry_after: float | None = None) -> None:
         """Say what was asked, and what the answer was."""
         super().__init__(f"{what}: {status or 'no answer'}: {message}")
-        self.status, self.message, self.retry_after = status, message, retry_after
+        self.what, self.status, self.message, self.retry_after = what, status, message, retry_after
+
+
+class Forbidden(ApiError):
+    """403: by a quota, an admission policy or missing permissions; trying again helps once somebody has changed that."""
 
 
 class NotFound(ApiError):
@@ -45,7 +49,7 @@ class Invalid(ApiError):
     """400 or 422: the object cannot be read, or breaks its schema; trying again cannot help."""
 
 
-_ERRORS: Final[Mapping[int, type[ApiError]]] = {400: Invalid, 404: NotFound, 409: Conflict, 422: Invalid}
+_ERRORS: Final[Mapping[int, type[ApiError]]] = {400: Invalid, 403: Forbidden, 404: NotFound, 409: Conflict, 422: Invalid}
 
 
 class Kind(NamedTuple):
@@ -171,7 +175,10 @@ class Api:
                 self.on_answer(method, answered)
         if not 200 <= answered < 300:
             raise _refused(what, answered, text, response.headers)
-        data: Json = json.loads(text)
+        try:
+            data: Json = json.loads(text)
+        except ValueError as error:  # from something in between, such as a page to log in at
+            raise ApiError(what, answered, f"the answer is no JSON: {text[:100].decode(errors='replace')}") from error
         return data
 
 

@@ -62,7 +62,7 @@ class Controller:
                 break
             except ApiError as error:
                 LOGGER.warning("the caches cannot be filled yet: %s", error)
-                await asyncio.sleep(delay)
+                await asyncio.sleep(max(delay, error.retry_after or 0.0))
                 delay = min(delay * 2, self._settings.longest_retry_seconds)
         LOGGER.info("%d runs, %d Jobs, %d pods", len(self.cache.runs), len(self.cache.jobs), len(self.cache.pods))
 
@@ -149,7 +149,7 @@ class Controller:
                 self.queue.failed(key)
             except ApiError as error:
                 self._measures.errors.inc()
-                seconds = self.queue.failed(key)
+                seconds = self.queue.failed(key, error.retry_after or 0.0)
                 LOGGER.warning("%s/%s: tried again in %.1f s: %s", *key, seconds, error)
             except Exception:
                 self._measures.errors.inc()

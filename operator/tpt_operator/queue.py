@@ -24,6 +24,7 @@ class WorkQueue(Generic[Key]):
         self._working: set[Key] = set()
         self._again: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
+        self._not_before: dict[Key, float] = {}
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -32,8 +33,8 @@ class WorkQueue(Generic[Key]):
         return sum(due <= now for due in self._due.values())
 
     def add(self, key: Key, delay: float = 0.0) -> None:
-        """Have `key` attended to in `delay` seconds; the earlier one of two moments counts."""
-        due = self._now() + delay
+        """Have `key` attended to in `delay` seconds, not before it may be; the earlier one of two moments counts."""
+        due = max(self._now() + delay, self._not_before.get(key, 0.0))
         if key in self._working:
             self._again[key] = min(due, self._again.get(key, due))
             return
@@ -60,12 +61,18 @@ class WorkQueue(Generic[Key]):
     def done(self, key: Key) -> None:
         """Say that `key` was attended to; what was added meanwhile is due again."""
         self._failures.pop(key, None)
+        self._not_before.pop(key, None)
         self._put_back(key)
 
-    def failed(self, key: Key) -> float:
-        """Say that attending to `key` failed; return the seconds until it is tried again."""
+    def failed(self, key: Key, at_least: float = 0.0) -> float:
+        """Say that attending to `key` failed; return the seconds until it is tried again.
+
+        It is not tried within `at_least` seconds, whatever is added meanwhile: somebody asked for that pause.
+        """
         count = self._failures[key] = self._failures.get(key, 0) + 1
         delay: float = min(self._first * 2 ** min(count - 1, 20), self._longest) * random.uniform(0.75, 1.25)
+        delay = max(delay, at_least * random.uniform(1.0, 1.25))
+        self._not_before[key] = self._now() + delay if at_least else 0.0
         self._put_back(key)
         self.add(key, delay)
         return delay

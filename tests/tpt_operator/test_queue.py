@@ -102,6 +102,25 @@ def test_what_happened_during_a_failure_is_not_lost_in_the_back_off(loop, queue)
     loop.run_until_complete(scene())
 
 
+def test_a_pause_that_was_asked_for_is_kept_whatever_happens_meanwhile(loop, queue):
+    async def scene():
+        queue.add("a")
+        await queue.get()
+        queue.add("a")
+        assert 30 <= queue.failed("a", at_least=30.0) <= 37.5
+        queue.add("a")
+        await queue.get()
+        assert 30 <= loop.time() <= 37.5
+        queue.done("a")
+        queue.add("a", 1.0)
+        before = loop.time()
+        await queue.get()
+        assert loop.time() == before + 1.0
+        assert queue.failed("a") <= 1.25
+
+    loop.run_until_complete(scene())
+
+
 def test_two_workers_share_the_keys(loop, queue):
     async def scene():
         first, second = asyncio.ensure_future(queue.get()), asyncio.ensure_future(queue.get())
