@@ -1,6 +1,7 @@
 """Kopf's part: watches on runs and on the Jobs and pods that are ours, selected on the server. A handler only takes note.
 
-There are event handlers only: they need no finalizer, write no annotation, and return nothing.
+There are event handlers only: they need no finalizer, write no annotation, and return nothing. When a watch fails for good, the
+operator ends, to be started anew: nothing is worse than one that goes silent.
 """
 
 import asyncio
@@ -85,6 +86,17 @@ def registry(controller: Controller, api: Api, broken: "asyncio.Future[None]") -
     @kopf.on.event("", "v1", "pods", registry=handlers)
     async def on_pod(event: kopf.RawEvent, **_: Any) -> None:
         _note(controller, PODS, event)
+
+    @kopf.on.cleanup(registry=handlers)
+    async def end_watches(**_: Any) -> None:
+        """End the watches that Kopf leaves behind when another one has failed.
+
+        Kopf cancels them together with what they wait by, and a watch that is just being asked for takes that for a pause: it
+        goes on afterwards, and Kopf waits for its end for ever.
+        """
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith("watcher for "):
+                task.cancel()
 
     return handlers
 

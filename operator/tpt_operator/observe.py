@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from tpt_operator.obstacles import leaving_since, with_way_out
 from tpt_operator.views import JobView, Names, PodView
 from tpt_runtime.core.errors import CONFIGURATION_EXITS, EXIT_INTERRUPTED
 from tpt_runtime.core.observed import Failure, FailureKind, JobState, Observed, ObservedJob, Span
@@ -27,7 +28,7 @@ class Said:
     """What was learned of Jobs beside their status and their pods', by name."""
 
     blocked: Mapping[str, str] = field(default_factory=dict)
-    """Why no pod of a Job could be made."""
+    """What Events say of Jobs that do not begin."""
     progress: Mapping[str, Reported] = field(default_factory=dict)
     """How far its first pod says that it is."""
 
@@ -47,7 +48,9 @@ def observed(jobs: Iterable[JobView], pods: Iterable[PodView], said: Said = NOTH
 
 def observed_job(job: JobView, pods: Sequence[PodView], said: Said = NOTHING) -> ObservedJob:
     """Return what a Job and its pods say together."""
-    state, names = _state(job, pods), job.names
+    names, told = job.names, said.blocked.get(job.name)
+    stuck = leaving_since(pods) if told and job.ending is None else None  # its pods are there, but nothing runs in them
+    state = JobState.PENDING if stuck else _state(job, pods)
     over = state in (JobState.SUCCEEDED, JobState.FAILED)
     began = min((_since(pod.started, job.turned) for pod in pods if pod.started), default=None)
     return ObservedJob(
@@ -58,13 +61,13 @@ def observed_job(job: JobView, pods: Sequence[PodView], said: Said = NOTHING) ->
         state=state,
         created=job.created,
         started=began or (job.created if state is not JobState.PENDING else None),
-        waiting_since=_since(job.created, job.turned) if state is JobState.PENDING else None,
+        waiting_since=stuck or (_since(job.created, job.turned) if state is JobState.PENDING else None),
         finished=job.ending[3] if job.ending else None,
         deleting=job.deleting_since is not None,
         deleting_since=job.deleting_since,
         failure=_failure(job, pods) if state is JobState.FAILED else None,
         summaries=summaries(job, pods) if state is JobState.SUCCEEDED else (),
-        blocked=_blocked(job, pods, said.blocked.get(job.name)) if state is JobState.PENDING else None,
+        blocked=_blocked(job, pods, told) if state is JobState.PENDING else None,
         progress=None if over else _progress(job, said.progress.get(job.name)),
         gpus=job.gpus,
         ran=tuple(Span(pod.started, pod.termination.finished if pod.termination else None) for pod in pods if pod.started),
@@ -98,9 +101,14 @@ def _json(text: str) -> Mapping[str, Any] | None:
 def _state(job: JobView, pods: Iterable[PodView]) -> JobState:
     if job.ending is not None:
         return JobState.SUCCEEDED if job.ending[0] == "Complete" else JobState.FAILED
+    begun = [pod for pod in pods if pod.started]
     if job.held:  # what it has done before does not run now; pods on their way out do
-        return JobState.RUNNING if any(pod.started and pod.phase == "Running" for pod in pods) else JobState.PENDING
-    return JobState.RUNNING if job.seen_pods or any(pod.started for pod in pods) else JobState.PENDING
+        runs = any(pod.phase == "Running" for pod in begun)
+    elif job.names.step == StepName.TRAIN and job.completions > 1:  # no node gets anywhere before all of them are there
+        runs = job.ended_pods or len({pod.index for pod in begun}) == job.completions
+    else:
+        runs = job.seen_pods or bool(begun)
+    return JobState.RUNNING if runs else JobState.PENDING
 
 
 def _since(moment: datetime, turned: datetime | None) -> datetime:
@@ -133,12 +141,13 @@ def _progress(job: JobView, reported: Reported | None) -> Progress | None:
     return Progress(completed=reported.completed, total=reported.total) if reported else None
 
 
-def _blocked(job: JobView, pods: Iterable[PodView], no_pods: str | None) -> str | None:
+def _blocked(job: JobView, pods: Iterable[PodView], told: str | None) -> str | None:
     if job.suspended:
         if job.queue:
             return f"waits for admission by the queue {job.queue}"
         return f"somebody else has suspended the Job {job.name}; it goes on once its spec.suspend is false again"
-    return next((pod.blocked for pod in pods if pod.blocked), no_pods)
+    words = next((pod.blocked for pod in pods if pod.blocked), told)
+    return None if words is None else with_way_out(words)
 
 
 def _failure(job: JobView, pods: Sequence[PodView]) -> Failure:

@@ -8,23 +8,23 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tpt_operator import checks, labels, manifests
-from tpt_operator.api import EVENTS, PODS, Api, ApiError
+from tpt_operator.api import EVENTS, PODS, Api, ApiError, Forbidden
 from tpt_operator.apply import Applier, Planned, Refused, Stale
 from tpt_operator.cache import Cache, RunKey, RunView
 from tpt_operator.observe import Said, complete_view, observed
+from tpt_operator.obstacles import Silent, silent
 from tpt_operator.progress import Listener, remembered
 from tpt_operator.settings import Settings
 from tpt_operator.telling import Teller
 from tpt_operator.views import JobView, pod_view
 from tpt_runtime.core import plan as planner
 from tpt_runtime.core.actions import Event, EventReason, Plan, StartStep
+from tpt_runtime.core.attempts import shortened
 from tpt_runtime.core.errors import InvalidResource, Problem
 from tpt_runtime.core.resource import parse_run
 from tpt_runtime.core.spec import Metadata, Run
 from tpt_runtime.core.status import ConditionType
 
-NO_PODS = timedelta(seconds=5)
-"""After this time without a pod the Job's own Events are asked why."""
 ASK_AGAIN = timedelta(seconds=30)
 
 
@@ -39,7 +39,7 @@ class Reconciler:
         self._parsed: dict[str, tuple[int, Run | tuple[Problem, ...]]] = {}
         self._rehearsed: dict[str, int] = {}
         self._looked_at: set[str] = set()
-        self._refusals: dict[str, tuple[datetime, str | None]] = {}
+        self._told: dict[str, tuple[datetime, str | None]] = {}
 
     async def reconcile(self, key: RunKey) -> float | None:
         """Look at a run once; return the seconds after which to look again even if nothing happens.
@@ -66,6 +66,10 @@ class Reconciler:
         run = run.model_copy(update={"status": written.raw.get("status")})
         try:
             await self._carry_out(Planned(run, written, written is not view), made)
+        except Forbidden as error:  # such as a quota of Jobs: it is tried again, but somebody has to act
+            words = shortened(f"{error.what}: {error.message}")
+            await self._teller.tell(written, Event(EventReason.NOT_ALLOWED, words, warning=True))
+            raise
         except Refused as refused:
             self._parsed[view.uid] = (run.metadata.generation, (refused.problem,))
             await self._refuse(written, (refused.problem,))
@@ -116,8 +120,8 @@ class Reconciler:
             mine = [pod for pod in self._cache.pods.of(view.uid) if pod.job == job.name]
             if job.ending is not None and not job.released and job.uid not in self._looked_at and not complete_view(job, mine):
                 await self._look(job)
-            elif job.ending is None and job.deleting_since is None and not mine and not job.seen_pods:
-                why, at = await self._ask_why(job)
+            elif (quiet := silent(job, mine)) is not None:
+                why, at = await self._ask_why(quiet, job.names.namespace)
                 again = min(at, again) if again else at
                 if why is not None:
                     blocked[job.name] = why
@@ -137,21 +141,19 @@ class Reconciler:
                     self._cache.pods.put(pod)
         self._looked_at.add(job.uid)
 
-    async def _ask_why(self, job: JobView) -> tuple[str | None, datetime]:
-        """Return why a Job has no pods, as its Events say it, and when to ask again."""
+    async def _ask_why(self, quiet: Silent, namespace: str) -> tuple[str | None, datetime]:
+        """Return why something does not begin, as its Events say it, and when to ask again."""
         now = self._now()
-        if now < job.created + NO_PODS:
-            return None, job.created + NO_PODS
-        known = self._refusals.get(job.uid)
+        if now < quiet.ask_from or quiet.words:
+            return (None if now < quiet.ask_from else quiet.words), max(quiet.ask_from, now + ASK_AGAIN)
+        known = self._told.get(quiet.uid)
         if known is not None and now < known[0] + ASK_AGAIN:
             return known[1], known[0] + ASK_AGAIN
-        fields = f"involvedObject.kind=Job,involvedObject.name={job.name},reason=FailedCreate"
-        said: list[Mapping[str, Any]] = []
-        async for page in self._api.list(EVENTS, job.names.namespace, fields=fields):
-            said += page["items"]
-        latest = max(said, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""), default=None)
-        why = None if latest is None else f"no pod can be made: {latest.get('message', '')}"
-        self._refusals[job.uid] = (now, why)
+        events: list[Mapping[str, Any]] = []
+        async for page in self._api.list(EVENTS, namespace, fields=quiet.fields):
+            events += page["items"]
+        why = quiet.told(events)
+        self._told[quiet.uid] = (now, why)
         return why, now + ASK_AGAIN
 
     async def _rehearse(self, run: Run) -> tuple[Problem, ...]:

@@ -41,6 +41,8 @@ class JobView:
     """Indexes done."""
     seen_pods: bool
     """Whether the Job controller has counted a pod that is ready or has ended."""
+    ended_pods: bool
+    """Whether it has counted a pod that has ended."""
     suspended: bool
     """Whether somebody wants it suspended."""
     held: bool
@@ -140,6 +142,7 @@ def job_view(job: Json) -> JobView | None:
         gpus=_gpus(spec),
         succeeded=status.get("succeeded") or 0,
         seen_pods=any(status.get(count) for count in counted if count != "active"),
+        ended_pods=any(status.get(count) for count in ("succeeded", "failed")),
         suspended=bool(spec.get("suspend")),
         held=turned.get("status") == "True",
         turned=moment(turned.get("lastTransitionTime")),

@@ -58,8 +58,8 @@ def the_pod(of) -> PodView:
     return view
 
 
-def seen(of, *pods, no_pods=None):
-    said = Said({of["metadata"]["name"]: no_pods} if no_pods else {})
+def seen(of, *pods, told=None):
+    said = Said({of["metadata"]["name"]: told} if told else {})
     return observed_job(the_job(of), [the_pod(item) for item in pods], said)
 
 
@@ -81,6 +81,23 @@ def test_a_job_runs_once_a_container_has_begun():
     assert seen(of, pod(of, phase="Running", state={"running": {"startedAt": LATER}})).started == datetime(
         2026, 1, 1, 0, 5, tzinfo=UTC
     )
+
+
+def test_a_training_on_several_nodes_runs_once_all_of_them_have_begun():
+    of = job("train", 2, active=2, ready=1)
+    first = pod(of, 0, phase="Running", state={"running": {"startedAt": LATER}})
+    second = pod(of, 1, phase="Pending", state={"waiting": {"reason": "ContainerCreating"}})
+    half = seen(of, first, second, told="FailedAttachVolume: Multi-Attach error for volume x")
+    assert half.state is JobState.PENDING
+    assert "Multi-Attach" in half.blocked
+    begun = pod(of, 1, phase="Running", state={"running": {"startedAt": LATER}})
+    assert seen(of, first, begun).state is JobState.RUNNING
+    assert seen(job("train", 2, active=1, failed=1), first).state is JobState.RUNNING
+
+
+def test_shards_run_once_one_of_them_has_begun():
+    of = job("sample", 2, active=2, ready=1)
+    assert seen(of, pod(of, 0, phase="Running", state={"running": {"startedAt": LATER}})).state is JobState.RUNNING
 
 
 def test_failure_target_is_not_the_end():
@@ -161,8 +178,8 @@ def test_what_blocks_a_job_is_the_schedulers_or_the_kubelets_word():
     }
     assert seen(of, pod(of, phase="Pending", **unschedulable)).blocked == "Unschedulable: 0/2 nodes"
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
-    assert seen(of, pod(of, phase="Pending", state=waiting)).blocked == "ImagePullBackOff: no such image"
-    assert seen(of, no_pods="exceeded quota").blocked == "exceeded quota"
+    assert seen(of, pod(of, phase="Pending", state=waiting)).blocked.startswith("ImagePullBackOff: no such image (correct spec.")
+    assert seen(of, told="no pod can be made: forbidden").blocked == "no pod can be made: forbidden"
 
 
 def test_a_job_that_kueue_holds_back_says_for_which_queue():

@@ -67,6 +67,7 @@ class EventReason(StrEnum):
     FAILED = "Failed"
     GOES_ON = "GoesOn"
     INVALID_SPEC = "InvalidSpec"
+    NOT_ALLOWED = "NotAllowed"
     STATUS_UNREADABLE = "StatusUnreadable"
 
 
