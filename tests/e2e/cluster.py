@@ -101,16 +101,14 @@ class Cluster:
     def proxied(self) -> Iterator[None]:
         """Speak to the API server without credentials for as long as the context lasts; Prometheus does, too."""
         command = [self.program("kubectl"), "--kubeconfig", str(self.kubeconfig), "proxy", "--port=0"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
-        try:
-            assert process.stdout is not None
-            said = process.stdout.readline()
-            self.proxy_port = int(said.rpartition(":")[2])
-            self.kube = Kube(f"http://127.0.0.1:{self.proxy_port}")
-            yield
-        finally:
-            process.kill()
-            process.wait()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL) as process:
+            try:
+                assert process.stdout is not None
+                self.proxy_port = int(process.stdout.readline().rpartition(":")[2])
+                self.kube = Kube(f"http://127.0.0.1:{self.proxy_port}")
+                yield
+            finally:
+                process.kill()
 
 
 @contextlib.contextmanager

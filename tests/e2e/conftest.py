@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.kube import RUNS, Json
+from tests.cluster.kube import Json
 from tests.e2e.cluster import Cluster, cluster_for_test
 from tests.e2e.disturbing import Disturbances, Disturber
 from tests.e2e.evidence import collect
@@ -25,8 +25,8 @@ METRICS = f"/api/v1/namespaces/{OPERATORS}/services/tpt-operator:metrics/proxy/m
 GPUS = 2
 IMAGES_SECONDS = 2400.0
 OPERATOR_SECONDS = 180.0
-FILL_SECONDS = 600.0
-RUN_SECONDS = 2400.0
+FILL_SECONDS = 1200.0
+RUN_SECONDS = 3000.0
 GROUP = 10001
 CLUSTER = pytest.StashKey[Cluster]()
 
@@ -133,9 +133,10 @@ def quickstart(cluster: Cluster, operator: None, claim: None, server: Prometheus
     """The quickstart, carried through disturbances to its end."""
     cluster.kubectl("apply", "-n", RUNNING, "-k", str(EXAMPLE))
     disturber = Disturber(cluster, RUNNING, OPERATORS, GPUS)
-    disturber.follow("quickstart", RUN_SECONDS)
+    run = disturber.follow("quickstart", RUN_SECONDS)
+    assert run["status"]["phase"] == "Complete", run["status"]["conditions"]
     cluster.kubectl("wait", "--for=condition=Complete", "sir/quickstart", "-n", RUNNING, "--timeout=10s")
-    return Ended(cluster.kube.get(f"{RUNS.format(RUNNING)}/quickstart"), disturber.done)
+    return Ended(run, disturber.done)
 
 
 @pytest.fixture(scope="session")
