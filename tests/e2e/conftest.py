@@ -14,6 +14,7 @@ from tests.e2e.cluster import Cluster, cluster_for_test
 from tests.e2e.disturbing import Disturbances, Disturber
 from tests.e2e.evidence import collect
 from tests.e2e.prometheus import Prometheus, prometheus
+from tests.prometheus import program
 from tpt_runtime import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +91,7 @@ def operator(cluster: Cluster, loaded: None) -> None:
 @pytest.fixture(scope="session")
 def server(cluster: Cluster, operator: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("prometheus")
-    with prometheus(cluster.program("prometheus"), f"127.0.0.1:{cluster.proxy_port}", METRICS, folder) as running:
+    with prometheus(program("prometheus"), f"127.0.0.1:{cluster.proxy_port}", METRICS, folder) as running:
         yield running
 
 
