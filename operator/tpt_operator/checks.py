@@ -12,7 +12,7 @@ from tpt_runtime.core.status import StepName
 
 def problems(run: Run) -> list[Problem]:
     """Return everything that this operator cannot carry out."""
-    return [*_storage(run), *_secrets(run), *_gpus(run)]
+    return [*_secrets(run), *_gpus(run)]
 
 
 def rehearsals(run: Run) -> Iterator[StartStep]:
@@ -30,22 +30,18 @@ def section(step: StepName) -> str:
     ]
 
 
-def _storage(run: Run) -> Iterator[Problem]:
-    if run.spec.storage.uri is not None:
-        hint = "use persistentVolumeClaim; model and data may still be read from s3:// URIs"
-        yield Problem("spec.storage.uri", "the operator keeps artifacts on a claim only, not in an object store", hint)
-
-
 def _secrets(run: Run) -> Iterator[Problem]:
-    seen: dict[str, tuple[str, str]] = {}
+    storage = run.spec.storage
+    seen: dict[str, tuple[str, str | None]] = {}
+    if storage.uri is not None:
+        seen["s3"] = ("spec.storage", storage.secret_ref.name if storage.secret_ref else None)
     for path, uri, secret in pods.secret_sources(run.spec):
-        kind = uri.partition("://")[0]
+        kind = "hf" if uri.startswith("hf://") else "s3"
         first, name = seen.setdefault(kind, (path, secret.name))
         if name != secret.name:
-            message = (
-                f"names the Secret {secret.name}, {first}.secretRef the Secret {name}: prepare has one set of {kind}:// keys"
-            )
-            yield Problem(f"{path}.secretRef", message, "put the keys into one Secret")
+            other = f"{first}.secretRef {f'the Secret {name}' if name else 'none'}"
+            message = f"names the Secret {secret.name}, {other}: prepare has one set of {kind}:// keys"
+            yield Problem(f"{path}.secretRef", message, "put the keys into one Secret" if name else f"set {first}.secretRef too")
 
 
 def _gpus(run: Run) -> Iterator[Problem]:

@@ -122,6 +122,9 @@ def network_policies(run: Run) -> Iterator[Json]:
 
 
 def _going_out(run: Run) -> Iterator[StepName]:
+    if run.spec.storage.uri is not None:
+        yield from StepName
+        return
     data = run.spec.dataset
     sources = (run.spec.model, data.train, data.validation, data.eval)
     if any(source is not None and (source.uri or "").startswith(("hf://", "s3://")) for source in sources):

@@ -3,7 +3,7 @@
 A worker's opaque fields go in as they are; what we set ourselves cannot be overridden by them, save for the security context.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from tpt_operator import labels
@@ -52,9 +52,14 @@ def worker(spec: Spec, step: StepName) -> Worker:
     return over(spec.worker, sections[role(step)])
 
 
+def storage(run: Run) -> str:
+    """Return what a run's relative URIs count from: where the claim is mounted, or the object store's URI."""
+    return STORAGE if run.spec.storage.uri is None else run.spec.storage.uri.rstrip("/")
+
+
 def root(run: Run) -> str:
-    """Return the folder of a run's artifacts on the mounted claim."""
-    return f"{STORAGE}/{run.metadata.namespace}/{run.metadata.name}"
+    """Return the home of a run's artifacts, below its storage."""
+    return f"{storage(run)}/{run.metadata.namespace}/{run.metadata.name}"
 
 
 def template(run: Run, start: StartStep, image: str, pull_policy: str | None) -> Json:
@@ -117,7 +122,7 @@ def _volumes(spec: Spec) -> Iterator[Json]:
 
 
 def _container(run: Run, start: StartStep, chosen: Worker, image: str, pull_policy: str | None) -> Json:
-    config = Commands(run, STORAGE, root(run)).config(start)
+    config = Commands(run, storage(run), root(run)).config(start)
     container: Json = {
         "name": CONTAINER,
         "image": chosen.image or image,
@@ -169,13 +174,12 @@ def _environment(run: Run, start: StartStep) -> Iterator[Json]:
         plain["TPT_RENDEZVOUS"] = f"{start.job}-0.{labels.child_name(run.metadata, 'nodes')}:{RENDEZVOUS_PORT}"
     for name, value in plain.items():
         yield {"name": name, "value": value}
-    if start.step is StepName.PREPARE:
-        yield from _secrets(run.spec)
+    yield from _secrets(secret_sources(run.spec) if start.step is StepName.PREPARE else storage_secret(run.spec))
 
 
-def _secrets(spec: Spec) -> Iterator[Json]:
+def _secrets(sources: Iterable[tuple[str, str, SecretRef]]) -> Iterator[Json]:
     named: dict[str, tuple[str, bool]] = {}
-    for _, uri, secret in secret_sources(spec):
+    for _, uri, secret in sources:
         keys = _HUB_KEYS if uri.startswith("hf://") else _S3_KEYS
         named |= {key: (secret.name, needed) for key, needed in keys.items()}
     for key, (secret_name, needed) in named.items():
@@ -183,8 +187,15 @@ def _secrets(spec: Spec) -> Iterator[Json]:
         yield {"name": key, "valueFrom": {"secretKeyRef": reference if needed else {**reference, "optional": True}}}
 
 
+def storage_secret(spec: Spec) -> Iterator[tuple[str, str, SecretRef]]:
+    """Yield path, URI and Secret of the storage, if it has a Secret; every step needs its keys."""
+    if spec.storage.uri is not None and spec.storage.secret_ref is not None:
+        yield "spec.storage", spec.storage.uri, spec.storage.secret_ref
+
+
 def secret_sources(spec: Spec) -> Iterator[tuple[str, str, SecretRef]]:
-    """Yield path, URI and Secret of every source that has a Secret; all of them are read by prepare."""
+    """Yield path, URI and Secret of everything that has a Secret; all of it is read by prepare."""
+    yield from storage_secret(spec)
     data = spec.dataset
     named = {
         "spec.model": spec.model,

@@ -15,6 +15,7 @@ RUNS = "/apis/tpt.dev/v1alpha1/namespaces/{}/selfimprovementruns"
 JOBS = "/apis/batch/v1/namespaces/{}/jobs"
 PODS = "/api/v1/namespaces/{}/pods"
 EVENTS = "/api/v1/namespaces/{}/events"
+SECRETS = "/api/v1/namespaces/{}/secrets"
 
 
 class Refused(Exception):

@@ -210,13 +210,6 @@ def test_a_worker_that_cannot_be_is_refused_before_any_job_and_going_on_is_a_cha
     cluster.wait_for_job("prepare")
 
 
-def test_an_object_store_for_artifacts_is_refused_in_words(cluster):
-    cluster.operator()
-    cluster.create(storage={"persistentVolumeClaim": None, "uri": "s3://bucket/prefix"})
-    failed = condition(cluster.wait_for("Failed"), "Failed")
-    assert (failed["reason"], "spec.storage.uri" in failed["message"]) == ("InvalidSpec", True)
-
-
 def test_raising_max_rounds_after_completion_goes_on(cluster):
     cluster.operator()
     kubelet = cluster.kubelet()

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.object_store import bucket, stores, wire
 from tpt_runtime.core.commands import Commands
 from tpt_runtime.core.spec import API_VERSION, KIND, Run
 from tpt_runtime.step.context import Context
+
+__all__ = ["bucket", "stores", "wire"]
 
 
 class SilentJournal:

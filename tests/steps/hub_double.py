@@ -14,9 +14,15 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Hub:
-    """Repositories by `models/ORG/NAME` or `datasets/ORG/NAME`, each a folder of files."""
+    """Repositories by `models/ORG/NAME` or `datasets/ORG/NAME`, each a folder of files: what is there now, at `COMMIT`."""
 
     repositories: dict[str, dict[str, bytes]]
+    tags: dict[str, str] = field(default_factory=dict)
+    """Names of other commits."""
+    past: dict[str, dict[str, dict[str, bytes]]] = field(default_factory=dict)
+    """Files by those commits and repository."""
+    failing: int | None = None
+    """If set, every request is answered with this status."""
     gated: set[str] = field(default_factory=set)
     token: str | None = None
     """If set, requests without it are refused."""
@@ -50,7 +56,9 @@ class Hub:
         path = unquote(urlparse(request.path).path)
         self.requests.append(f"{request.command} {path}")
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
-        if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
+        if self.failing:
+            _reply(request, self.failing, {"error": "Try later"})
+        elif self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
             _reply(
                 request, 401, {"error": "Invalid credentials"}, {"X-Error-Message": "Invalid credentials in Authorization header"}
             )
@@ -59,16 +67,18 @@ class Hub:
         ):
             self._api(request, found.groups(), body)
         elif found := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
-            self._file(request, "datasets" if found[1] else "models", found[2], found[4])
+            kind = "datasets" if found[1] else "models"
+            self._file(request, f"{kind}/{found[2]}", found[3], found[4])
         else:
             _reply(request, 404, {"error": "Not found"})
 
     def _api(self, request: BaseHTTPRequestHandler, parts: tuple[Any, ...], body: bytes) -> None:
         kind, name, what, revision, below = parts
-        files = self.repositories.get(f"{kind}/{name}")
-        if files is None:
+        commit = self._commit(revision)
+        files = self._files(f"{kind}/{name}", commit)
+        if f"{kind}/{name}" not in self.repositories:
             _reply(request, 404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
-        elif revision not in (None, "main", COMMIT):
+        elif files is None:
             _reply(request, 404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
         elif what == "tree" and below:
             _reply(request, 404, {"error": f"{below} does not exist"}, {"X-Error-Code": "EntryNotFound"})
@@ -79,17 +89,25 @@ class Hub:
             _reply(request, 200, [_entry(path, files[path]) for path in wanted if path in files])
         else:
             siblings = [{"rfilename": path} for path in files]
-            _reply(request, 200, {"id": name, "sha": COMMIT, "siblings": siblings, "private": False, "tags": [], "downloads": 0})
+            _reply(request, 200, {"id": name, "sha": commit, "siblings": siblings, "private": False, "tags": [], "downloads": 0})
 
-    def _file(self, request: BaseHTTPRequestHandler, kind: str, name: str, path: str) -> None:
-        repository = f"{kind}/{name}"
-        data = self.repositories.get(repository, {}).get(path)
+    def _commit(self, revision: str | None) -> str:
+        """Return the commit that a revision is at; one that nobody knows is no repository's."""
+        named = revision or "main"
+        return COMMIT if named == "main" else self.tags.get(named, named)
+
+    def _files(self, repository: str, commit: str) -> dict[str, bytes] | None:
+        return self.repositories.get(repository) if commit == COMMIT else self.past.get(commit, {}).get(repository)
+
+    def _file(self, request: BaseHTTPRequestHandler, repository: str, revision: str, path: str) -> None:
+        commit = self._commit(revision)
+        data = (self._files(repository, commit) or {}).get(path)
         if repository in self.gated:
             _reply(request, 403, {"error": "gated"}, {"X-Error-Code": "GatedRepo"})
         elif data is None:
             _reply(request, 404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
         else:
-            headers = {"ETag": f'"{_oid(data)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+            headers = {"ETag": f'"{_oid(data)}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
             _reply(request, 200, data, headers)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.steps.sampling import FakeEngine, LightTokenizer
+from tpt_runtime.artifacts.mirror import Mirror
 from tpt_runtime.core.choices import SamplingEngine
 from tpt_runtime.core.configs import SampleConfig
 from tpt_runtime.core.status import SampleSummary
@@ -25,16 +26,16 @@ from tpt_runtime.step.program import run_step
 
 POINT = sys.argv.pop(1)
 REAL = os.environ.get("MORTAL_ENGINE") == "real"
-POINTS = (
-    "engine start KILL",
-    "before the first chunk KILL",
-    "inside the third chunk KILL",
-    "after the third chunk KILL",
-    "before the first manifest KILL",
-    "between the manifests KILL",
-    "engine start TERM",
-    "generation TERM",
-)
+KILLED: dict[str, tuple[Any, str, int]] = {
+    "before the first chunk KILL": (ChunkFolder, "write", 1),
+    "inside the third chunk KILL": (Path, "replace", 3),
+    "after the third chunk KILL": (ChunkFolder, "write", 4),
+    "before the first manifest KILL": (Part, "finish", 1),
+    "between the manifests KILL": (Part, "finish", 2),
+    "before the third put KILL": (Mirror, "keep", 3),
+    "before the second manifest is put KILL": (Mirror, "conclude", 2),
+}
+"""What ends the process when it is called for the nth time."""
 
 
 class Watched:
@@ -81,21 +82,14 @@ def work(config: SampleConfig, context: Context) -> SampleSummary:
     match POINT:
         case "engine start KILL":
             engine.open = at_call(1, engine.open)
-        case "before the first chunk KILL":
-            ChunkFolder.write = at_call(1, ChunkFolder.write)  # type: ignore[method-assign]
-        case "inside the third chunk KILL":
-            Path.replace = at_call(3, Path.replace)  # type: ignore[method-assign]
-        case "after the third chunk KILL":
-            ChunkFolder.write = at_call(4, ChunkFolder.write)  # type: ignore[method-assign]
-        case "before the first manifest KILL":
-            Part.finish = at_call(1, Part.finish)  # type: ignore[method-assign]
-        case "between the manifests KILL":
-            Part.finish = at_call(2, Part.finish)  # type: ignore[method-assign]
         case "engine start TERM":
             opened = engine.open
             engine.open = lambda kind, settings: (stop(), opened(kind, settings))[1]  # type: ignore[func-returns-value]
         case "generation TERM":
             engine.on_step = lambda step: stop() if step == 9 else None
+        case _:
+            owner, name, number = KILLED[POINT]
+            setattr(owner, name, at_call(number, getattr(owner, name)))
     return sample(config, context, engine.open, Pace(seconds=0.0))
 
 

@@ -15,6 +15,7 @@ from tests.step.conftest import Program
 from tests.steps.conftest import WEIGHTS, problems, write_jsonl, write_model
 from tests.steps.hub_double import COMMIT, Hub
 from tpt_runtime.artifacts import objects
+from tpt_runtime.artifacts.downloads import download_prefix
 from tpt_runtime.core.commands import Commands
 from tpt_runtime.core.errors import ConfigurationError
 
@@ -87,6 +88,40 @@ def test_hub_sources_are_resolved_to_a_commit_and_copied(hub: Hub, commands: Com
     written = b"".join(path.read_bytes() for path in Path(config.root).rglob("*") if path.is_file())
     assert TOKEN.encode() not in written
     assert TOKEN not in said + json.dumps(summary)
+
+
+OLDER = "f" * 40
+
+
+def test_a_revision_of_model_and_data_is_resolved_once_and_only_that_commit_is_read(
+    hub: Hub, commands: CommandsOf, tmp_path: Path
+) -> None:
+    hub.tags["v1"] = OLDER
+    model = hub.repositories["models/org/model"] | {"model.safetensors": WEIGHTS[:-4] + b"4321"}
+    hub.past[OLDER] = {"models/org/model": model, "datasets/org/data": {"train.jsonl": jsonl(problems(12, first=500))}}
+    source = {"uri": "hf://org/data", "revision": "v1"}
+    built = commands(
+        model={"uri": "hf://org/model", "revision": "v1"},
+        dataset={"train": source, "validation": {"fraction": 0.25}, "prompt": {"mode": "Completion"}},
+    )
+    code, said, summary = prepare(built, tmp_path, HF_ENDPOINT=hub.url)
+    assert code == 0, said
+    assert summary["resolved"]["modelRevision"] == OLDER
+    assert summary["resolved"]["dataRevisions"] == {"train": OLDER}
+    assert summary["resolved"]["counts"] == {"train": 9, "validation": 3}
+    folder = Path(built.prepare(1).root) / built.prepare(1).path
+    assert (folder / "model" / "model.safetensors").read_bytes()[-4:] == b"4321"
+    assert "What is 5" in (folder / "train.jsonl").read_text()
+    assert len([request for request in hub.requests if request.endswith("/revision/v1")]) == 2, "each is resolved once"
+    assert not [request for request in hub.requests if "/main" in request]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_hub_that_is_busy_is_worth_another_attempt(status: int, hub: Hub, commands: CommandsOf, tmp_path: Path) -> None:
+    hub.failing = status
+    code, said, error = prepare(remote(commands), tmp_path, HF_ENDPOINT=hub.url)
+    assert code == 1, said
+    assert f"the hub answered HTTP {status}" in error["error"]
 
 
 REFUSALS: dict[str, tuple[dict[str, str], str]] = {
@@ -222,26 +257,26 @@ def test_an_object_is_copied_again_only_if_it_changed(
         client.put_object(Bucket="things", Key=f"copies/tiny/{name}", Body=name.encode())
     client.put_object(Bucket="things", Key="copies/tiny-other/a", Body=b"not asked for")
     copies: list[str] = []
-    fetch = objects._fetch
+    fetch = objects.Objects._fetch
 
-    def spy(store: Any, key: str, target: Path) -> None:
-        copies.append(key)
-        fetch(store, key, target)
+    def spy(self: objects.Objects, piece: tuple[str, objects.Entry, Path, int]) -> None:
+        copies.append(piece[0])
+        fetch(self, piece)
 
-    monkeypatch.setattr(objects, "_fetch", spy)
+    monkeypatch.setattr(objects.Objects, "_fetch", spy)
     uri, folder = objects.ObjectUri.parse("spec.model.uri", "s3://things/copies/tiny/"), tmp_path / "model"
-    assert objects.download_prefix(uri, folder) == 3
+    assert download_prefix(uri, folder) == 3
     assert files_below(folder) == {"a": b"a", "b": b"b", "below/c": b"below/c"}
     copies.clear()
     (folder / "b").write_bytes(b"B")  # as if it were of another time: as long, but not dated like the object
     (folder / ".c.partial").write_bytes(b"half")
     client.put_object(Bucket="things", Key="copies/tiny/d", Body=b"d")
     client.delete_object(Bucket="things", Key="copies/tiny/a")
-    assert objects.download_prefix(uri, folder) == 3
-    assert sorted(copies) == ["copies/tiny/b", "copies/tiny/d"]
+    assert download_prefix(uri, folder) == 3
+    assert sorted(copies) == ["b", "d"]
     assert files_below(folder) == {"b": b"b", "below/c": b"below/c", "d": b"d"}
     with pytest.raises(ConfigurationError, match=r"spec\.model\.uri: s3://things/models/none: no objects below this prefix"):
-        objects.download_prefix(objects.ObjectUri.parse("spec.model.uri", "s3://things/models/none"), folder)
+        download_prefix(objects.ObjectUri.parse("spec.model.uri", "s3://things/models/none"), folder)
 
 
 def test_a_missing_object_fails_for_good(s3: tuple[str, Any], commands: CommandsOf, tmp_path: Path) -> None:

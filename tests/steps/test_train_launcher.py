@@ -234,7 +234,13 @@ def test_several_processes_are_started_by_torchrun_which_retries_nothing() -> No
 def test_nodes_meet_where_the_environment_says() -> None:
     job = job_of(config_of(engine="DeepSpeed", nodes=2, processesPerNode=4))
     command = processes.command(job, Path("/t/job.json"), 1, {"TPT_RENDEZVOUS": "train-0.train:29500"})
-    expected = {"--rdzv-backend=c10d", "--rdzv-endpoint=train-0.train:29500", "--nnodes=2", "--node-rank=1", "--nproc-per-node=4"}
+    expected = {
+        "--rdzv-backend=static",
+        "--rdzv-endpoint=train-0.train:29500",
+        "--nnodes=2",
+        "--node-rank=1",
+        "--nproc-per-node=4",
+    }
     assert expected <= set(command)
     assert "--standalone" not in command
 

@@ -191,6 +191,47 @@ def test_tokens_come_by_reference_and_only_to_prepare():
         assert told["HF_HUB_OFFLINE"] == "1"
 
 
+IN_A_BUCKET = {"persistentVolumeClaim": None, "uri": "s3://bucket/runs/", "secretRef": {"name": "keys"}}
+
+
+@pytest.mark.parametrize("step", EVERY_STEP)
+def test_an_object_store_as_storage_takes_the_claims_place_in_every_step(step):
+    made = job(step, storage=IN_A_BUCKET)
+    config = json.loads(container(made)["args"][0])
+    assert (config["storage"], config["root"]) == ("s3://bucket/runs", "s3://bucket/runs/team/example")
+    assert config["storageSecret"] == "keys"
+    assert not [volume for volume in pod(made)["volumes"] if "persistentVolumeClaim" in volume]
+    assert "/storage" not in [mount["mountPath"] for mount in container(made)["volumeMounts"]]
+    told = environment(made)
+    assert told["AWS_SECRET_ACCESS_KEY"] == {"secretKeyRef": {"name": "keys", "key": "AWS_SECRET_ACCESS_KEY"}}
+    assert told["AWS_REGION"]["secretKeyRef"] == {"name": "keys", "key": "AWS_REGION", "optional": True}
+    assert told["XDG_CACHE_HOME"].startswith(f"{told['HOME']}/"), "the cache lies on a volume that can be written"
+
+
+@pytest.mark.parametrize("step", EVERY_STEP)
+def test_without_a_secret_the_pods_own_identity_opens_the_object_store(step):
+    made = job(step, storage={"persistentVolumeClaim": None, "uri": "s3://bucket"})
+    assert not [name for name in environment(made) if name.startswith("AWS_")]
+    config = json.loads(container(made)["args"][0])
+    assert (config["root"], "storageSecret" in config) == ("s3://bucket/team/example", False)
+
+
+def test_every_step_goes_out_to_an_object_store():
+    _, out = manifests.network_policies(run(storage=IN_A_BUCKET))
+    assert sorted(out["spec"]["podSelector"]["matchExpressions"][0]["values"]) == sorted(EVERY_STEP)
+    assert out["spec"]["egress"] == [{}]
+
+
+def test_the_storages_keys_serve_for_every_source_in_an_object_store():
+    assert checks.problems(run(storage=IN_A_BUCKET, model={"uri": "s3://bucket/model", "secretRef": {"name": "keys"}})) == []
+    (problem,) = checks.problems(run(storage=IN_A_BUCKET, model={"uri": "s3://bucket/model", "secretRef": {"name": "others"}}))
+    assert str(problem).startswith("spec.model.secretRef: names the Secret others, spec.storage.secretRef the Secret keys")
+    ambient = {"persistentVolumeClaim": None, "uri": "s3://bucket"}
+    (problem,) = checks.problems(run(storage=ambient, model={"uri": "s3://bucket/model", "secretRef": {"name": "keys"}}))
+    assert str(problem).startswith("spec.model.secretRef: names the Secret keys, spec.storage.secretRef none")
+    assert problem.hint == "set spec.storage.secretRef too"
+
+
 def test_pods_talk_to_each_other_and_to_dns_and_only_those_that_must_go_out():
     (inside,) = manifests.network_policies(run())
     assert inside["spec"]["policyTypes"] == ["Ingress", "Egress"]

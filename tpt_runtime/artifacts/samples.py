@@ -20,6 +20,9 @@ BEGINNING = re.compile(rb'\{"id":"([^"\\]+)","set":"([^"\\]+)",')
 """How a row of samples begins, as they are written; so its prompt is known without reading all of it."""
 
 
+SHARD_MANIFESTS = f"shard-*.{MANIFEST}"
+
+
 class PromptKey(NamedTuple):
     """Names a prompt; the same question may stand in validation and in eval, and is sampled for both."""
 
@@ -45,7 +48,7 @@ def chunk_files(folder: Path, digest: str) -> list[Path]:
     Raises:
         ArtifactError: no shard has ended, or one does not fit its manifest.
     """
-    manifests = sorted(folder.glob(f"shard-*.{MANIFEST}"))
+    manifests = sorted(folder.glob(SHARD_MANIFESTS))
     if not manifests:
         raise ArtifactError(f"{folder}: no shard has ended; the sample step has to run again")
     files: dict[Path, None] = {}

@@ -55,7 +55,7 @@ def _show_data(run: Run, workdir: Path) -> None:
     storage = workdir.absolute()
     config = Commands(run, str(storage), str(storage)).prepare(attempt=1)
     with tempfile.TemporaryDirectory() as downloads:
-        questions, counts = read_data(config, Sources(storage, Path(downloads)))
+        questions, counts = read_data(config, Sources(str(storage), Path(downloads)))
     sizes = ", ".join(f"{len(found):,} {name}" for name, found in questions.items())
     left_out = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     click.echo(f"questions: {sizes}" + (f" (left out: {left_out})" if left_out else ""))

@@ -53,11 +53,13 @@ class Commands:
     """Builds the configuration of every step of one run."""
 
     def __init__(self, run: Run, storage: str, root: str) -> None:
-        """Build for `run`, whose artifacts lie in the folder `root`; relative URIs count from `storage`."""
+        """Build for `run`, whose artifacts are at home at `root`; relative URIs count from `storage`. Folders, or s3:// URIs."""
         self.run = run
         self.spec = run.spec
         self.paths = Paths(run.spec)
         self._where = {"run": run.metadata.name, "namespace": run.metadata.namespace, "storage": storage, "root": root}
+        if root.startswith("s3://") and run.spec.storage.secret_ref is not None:
+            self._where["storage_secret"] = run.spec.storage.secret_ref.name
 
     def config(self, start: StartStep) -> StepConfig:  # noqa: PLR0911 - one return for each step
         """Return the configuration of the step that the planner wants started."""

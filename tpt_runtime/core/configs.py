@@ -25,9 +25,14 @@ class StepConfig(Model):
     attempt: int
     """Which attempt, from 1."""
     storage: str
-    """Folder that relative URIs of the spec count from: the claim's mount, or `tpt run`'s work folder."""
+    """What relative URIs of the spec count from: the claim's mount, `tpt run`'s work folder, or an s3:// URI."""
     root: str
-    """Folder of the run's artifacts; every path in a configuration counts from it unless it says otherwise."""
+    """Home of the run's artifacts, from which every path in a configuration counts: a folder, or an s3:// URI.
+
+    To a step's own code it is a folder in any case: the frame puts a cache in the place of an object store.
+    """
+    storage_secret: str | None = None
+    """Name of the Secret with the object store's keys, for messages."""
 
 
 class PrepareConfig(StepConfig):

@@ -288,9 +288,9 @@ class Storage(Model):
     persistent_volume_claim: PersistentVolumeClaim | None = None
     """A claim; ReadWriteMany when steps run on several nodes."""
     uri: Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$", max_length=1024)] | None = None
-    """An object store: s3://BUCKET/PREFIX."""
+    """An object store: s3://BUCKET/PREFIX. Below it artifacts lie under NAMESPACE/NAME, as on a claim."""
     secret_ref: Annotated[SecretRef | None, MUTABLE] = None
-    """Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_ENDPOINT_URL). Without it, ambient credentials."""
+    """Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (AWS_ENDPOINT_URL, AWS_REGION). Without it, ambient identity."""
 
 
 class FailurePolicy(Model):

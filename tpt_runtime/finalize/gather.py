@@ -6,6 +6,8 @@ from typing import Any
 
 from tpt_runtime.artifacts.files import read_rows
 from tpt_runtime.artifacts.manifest import read_manifest
+from tpt_runtime.artifacts.samples import SHARD_MANIFESTS
+from tpt_runtime.artifacts.storage import Storage
 from tpt_runtime.core import layout
 from tpt_runtime.core.configs import FinalizeConfig
 from tpt_runtime.core.errors import ArtifactError
@@ -17,6 +19,22 @@ from tpt_runtime.report.record import RoundRecord, RunRecord, Trace
 
 TRACES_SHOWN = 8
 """Traces of each set and verdict that the page shows; more lie in the rounds' traces.jsonl."""
+
+
+def fetch_inputs(config: FinalizeConfig, storage: Storage) -> None:
+    """Have here what a report is made of: of a training its manifest only, and samples of the models that are compared."""
+    root = Path(config.root)
+    for number, folders in enumerate(config.rounds):
+        if "train" in folders:
+            storage.manifest(root / folders["train"])
+        for kind in ("grade", "prune"):
+            if kind in folders and storage.manifest(root / folders[kind]):
+                storage.fetch(root / folders[kind])
+        if config.best_round and number in (0, config.best_round):
+            storage.fetch_samples(root / folders["evaluate"], SHARD_MANIFESTS)
+    prepared = (root / config.rounds[0]["model"]).parent
+    if manifest := storage.manifest(prepared):
+        storage.fetch(prepared, *(name for name in manifest.files if "/" not in name))
 
 
 def gather(config: FinalizeConfig) -> RunRecord:

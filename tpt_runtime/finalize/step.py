@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from tpt_runtime.artifacts.files import begin_folder, publish_folder, write_atomic, write_json
-from tpt_runtime.artifacts.manifest import read_manifest, write_manifest
+from tpt_runtime.artifacts.files import begin_folder, write_atomic, write_json
+from tpt_runtime.artifacts.manifest import write_manifest
 from tpt_runtime.core.configs import FinalizeConfig
 from tpt_runtime.core.status import FinalizeSummary
-from tpt_runtime.finalize.gather import gather
+from tpt_runtime.finalize.gather import fetch_inputs, gather
 from tpt_runtime.finalize.retention import keep_models
 from tpt_runtime.report.card import card
 from tpt_runtime.report.page import page
@@ -21,10 +21,12 @@ CARD = "MODEL_CARD.md"
 def finalize(config: FinalizeConfig, context: Context) -> FinalizeSummary:
     """Carry out `config`: write the report, then apply retention."""
     final = Path(config.root) / config.path
-    manifest = read_manifest(final)
+    manifest = context.storage.manifest(final)
     if manifest is not None and manifest.digest == config.digest:
         context.note("already finalized")
         return FinalizeSummary.from_wire(manifest.summary)
+    context.phase("fetch")
+    fetch_inputs(config, context.storage)
     context.phase("report")
     folder = begin_folder(final, config.attempt)
     write_report(gather(config), folder)
@@ -32,9 +34,8 @@ def finalize(config: FinalizeConfig, context: Context) -> FinalizeSummary:
     context.phase("retention")
     kept, removed = keep_models(config, context)
     summary = FinalizeSummary(digest=config.digest, kept=kept, removed=removed, seconds=context.finish_phases())
-    write_manifest(folder, config.digest, summary=summary.full_wire())
-    publish_folder(folder, final)
-    return summary
+    written = write_manifest(folder, config.digest, summary=summary.full_wire())
+    return FinalizeSummary.from_wire(context.storage.publish(folder, final, written).summary)
 
 
 def write_report(record: RunRecord, folder: Path) -> None:

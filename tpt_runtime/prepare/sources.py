@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tpt_runtime.artifacts import hub
-from tpt_runtime.artifacts.objects import ObjectUri, download_object, download_prefix
+from tpt_runtime.artifacts.downloads import download_object, download_prefix
+from tpt_runtime.artifacts.objects import ObjectUri
 from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.spec import Dataset, DataSource, ModelSource
 from tpt_runtime.prepare.tables import Row, read_table
@@ -42,9 +43,12 @@ def data_sources(dataset: Dataset) -> dict[str, DataSource]:
 class Sources:
     """Fetches what a run names, and keeps which commits that was."""
 
-    storage: Path
+    storage: str
+    """What URIs without a scheme count from: a folder, or an s3:// URI."""
     downloads: Path
     """Folder for what is remote; a download that was cut off goes on there."""
+    secret: str | None = None
+    """Name of the Secret with the storage's keys, which serve for sources without one of their own."""
     revisions: dict[str, str] = field(default_factory=dict)
     """Commits by name: model, train, validation, eval."""
 
@@ -57,11 +61,12 @@ class Sources:
             target = self.downloads / f"model-{commit}"  # two commits must not mix where a branch moves between attempts
             hub.download_model(repository, commit, target)
             return target, True
-        if source.uri.startswith("s3://"):
+        uri = self._located(source.uri)
+        if uri.startswith("s3://"):
             target = self.downloads / "model"
-            download_prefix(ObjectUri.parse("spec.model.uri", source.uri), target)
+            download_prefix(self._object("spec.model", uri, source), target)
             return target, True
-        return local_path(source.uri, self.storage), False
+        return local_path(uri, Path(self.storage)), False
 
     def rows(self, name: str, source: DataSource) -> Iterator[Row]:
         """Yield the rows of the data set `name`."""
@@ -69,15 +74,23 @@ class Sources:
         if repository_name := hub.repository_name(source.uri):
             yield from self._hub_rows(name, repository_name, source)
             return
-        path = local_path(source.uri, self.storage)
-        if source.uri.startswith("s3://"):
-            path = self.downloads / f"{name}-{Path(source.uri).name}"
-            download_object(ObjectUri.parse(f"{where}.uri", source.uri), path)
-        elif "://" in source.uri.removeprefix("file://"):
+        uri = self._located(source.uri)
+        path = local_path(uri, Path(self.storage))
+        if uri.startswith("s3://"):
+            path = self.downloads / f"{name}-{Path(uri).name}"
+            download_object(self._object(where, uri, source), path)
+        elif "://" in uri.removeprefix("file://"):
             raise ConfigurationError(f"{where}.uri: {source.uri!r}; expected hf://, s3://, file:// or a relative path")
         if not path.exists():
             raise ConfigurationError(f"{where}.uri: {source.uri}: no such file (looked at {path}){WAY_OUT}")
         yield from read_table(path, source.uri)
+
+    def _located(self, uri: str) -> str:
+        """Return a URI with a scheme where the storage is an object store."""
+        return f"{self.storage}/{uri}" if self.storage.startswith("s3://") and "://" not in uri else uri
+
+    def _object(self, where: str, uri: str, source: ModelSource | DataSource) -> ObjectUri:
+        return ObjectUri.parse(f"{where}.uri", uri, source.secret_ref.name if source.secret_ref else self.secret)
 
     def _hub_rows(self, name: str, repository_name: str, source: DataSource) -> Iterator[Row]:
         secret = source.secret_ref.name if source.secret_ref else None

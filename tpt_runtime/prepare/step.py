@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tpt_runtime.artifacts.basemodel import record_base_model
-from tpt_runtime.artifacts.files import begin_folder, publish_folder
-from tpt_runtime.artifacts.manifest import finished, write_manifest
+from tpt_runtime.artifacts.files import begin_folder
+from tpt_runtime.artifacts.manifest import write_manifest
 from tpt_runtime.core.configs import PrepareConfig
 from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.layout import SETS
@@ -28,13 +28,13 @@ def prepare(config: PrepareConfig, context: Context) -> PrepareSummary:
     """Carry out `config`: write its folder, or find it finished."""
     root = Path(config.root)
     final = root / config.path
-    if done := finished(final, config.digest):
+    if done := context.storage.finished(final, config.digest):
         context.note("already prepared")
         return PrepareSummary.from_wire(done.summary)
     # Data comes first: a mistake in it is found before a large model is downloaded.
     context.phase("read data")
     partial = begin_folder(final, config.attempt)
-    sources = Sources(Path(config.storage), final.with_name(f"{final.name}.downloads"))
+    sources = Sources(config.storage, final.with_name(f"{final.name}.downloads"), config.storage_secret)
     questions, counts = read_data(config, sources)
     for sentence in in_words(counts):
         context.warn(sentence)
@@ -148,7 +148,9 @@ def _publish(
 ) -> PrepareSummary:
     """Write the manifest, put the model in its place, and let the folder appear."""
     sources, counts = found
-    record_base_model(partial, model.files, None if model.downloaded else model.folder)
+    # What lies behind a link is not the run's; but in an object store there are no links.
+    copied = model.downloaded or context.storage.objects is not None
+    record_base_model(partial, model.files, None if copied else model.folder)
     context.phase("publish")
     revisions = dict(sources.revisions)
     resolved: dict[str, Any] = {"counts": counts, "data_revisions": {k: v for k, v in revisions.items() if k != "model"}}
@@ -157,9 +159,9 @@ def _publish(
         seconds=context.finish_phases(),
         resolved=Resolved(model_revision=revisions.get("model"), **resolved),
     )
-    known = {f"model/{name}": entry for name, entry in model.files.items()} if model.downloaded else {}
-    write_manifest(partial, config.digest, summary=summary.full_wire(), counts=counts, known=known)
+    known = {f"model/{name}": entry for name, entry in model.files.items()} if copied else {}
+    manifest = write_manifest(partial, config.digest, summary=summary.full_wire(), counts=counts, known=known)
     # A download is moved last of all: until then whatever happens leaves it where the next attempt looks for it.
     model.place(partial / "model")
-    publish_folder(partial, Path(config.root) / config.path)
-    return summary
+    in_force = context.storage.publish(partial, Path(config.root) / config.path, manifest)
+    return PrepareSummary.from_wire(in_force.summary)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from tpt_runtime.artifacts.files import begin_folder, publish_folder, read_rows, write_json, write_rows
+from tpt_runtime.artifacts.files import begin_folder, read_rows, write_json, write_rows
 from tpt_runtime.artifacts.manifest import Manifest, verified, write_manifest
 from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.core import layout
@@ -25,7 +25,9 @@ def evaluate(config: PruneConfig, part: GradePart, context: Context) -> Manifest
     """Write the folder of `part` and return its manifest, whose summary holds metrics and comparison."""
     root = Path(config.root)
     context.phase("read evaluation")
-    source = Source.open(root, part)
+    if part.compare_path is not None:
+        context.storage.fetch(root / part.compare_path)
+    source = Source.open(root, part, context.storage)
     folder = begin_folder(root / part.path, config.attempt)
     sets = {name: SetFigures(name) for name in part.prompts}
     reading = ReadingSample(f"evaluate/{part.round}")
@@ -51,8 +53,7 @@ def evaluate(config: PruneConfig, part: GradePart, context: Context) -> Manifest
     summary = PruneSummary(digest=part.digest, outcome=PruneOutcome.GRADED_ONLY, metrics=metrics, comparison=comparison)
     counts = {name: len(figures.tallies) for name, figures in sets.items()}
     manifest = write_manifest(folder, part.digest, summary=summary.full_wire(), counts=counts)
-    publish_folder(folder, root / part.path)
-    return manifest
+    return context.storage.publish(folder, root / part.path, manifest)
 
 
 def _comparison(config: PruneConfig, part: GradePart, mine: SetFigures, root: Path) -> Comparison | None:

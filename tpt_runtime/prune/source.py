@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tpt_runtime.artifacts.files import read_rows
 from tpt_runtime.artifacts.manifest import verified_file
-from tpt_runtime.artifacts.samples import PromptKey, SampleFiles
+from tpt_runtime.artifacts.samples import SHARD_MANIFESTS, PromptKey, SampleFiles
+from tpt_runtime.artifacts.storage import Storage
 from tpt_runtime.core.configs import GradePart, SelectPart
 from tpt_runtime.core.rows import Example
 from tpt_runtime.core.spec import Verifier
@@ -28,9 +29,12 @@ class Source:
     samples: SampleFiles
 
     @classmethod
-    def open(cls, root: Path, part: GradePart | SelectPart) -> "Source":
+    def open(cls, root: Path, part: GradePart | SelectPart, storage: Storage) -> "Source":
         """Read the questions; compare them and the samples with their manifests, and see that none is missing."""
         prompts = {name: root / file for name, file in part.prompts.items()}
+        for file in prompts.values():
+            storage.fetch(file.parent, file.name)
+        storage.fetch_samples(root / part.samples, SHARD_MANIFESTS)
         questions = {
             PromptKey(name, row["id"]): Question(row["question"], row["reference"])
             for name, file in prompts.items()

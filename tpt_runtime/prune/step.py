@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from tpt_runtime.artifacts.manifest import finished
 from tpt_runtime.core.configs import PruneConfig
 from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.status import PruneOutcome, PruneSummary
@@ -17,10 +16,10 @@ def prune(config: PruneConfig, context: Context) -> PruneSummary:
     root = Path(config.root)
     parts: list[PruneSummary] = []
     if grade := config.grade:
-        manifest = finished(root / grade.path, grade.digest) or evaluate(config, grade, context)
+        manifest = context.storage.finished(root / grade.path, grade.digest) or evaluate(config, grade, context)
         parts.append(PruneSummary.from_wire(manifest.summary))
     if select := config.select:
-        manifest = finished(root / select.path, select.digest) or make_training_set(config, select, context)
+        manifest = context.storage.finished(root / select.path, select.digest) or make_training_set(config, select, context)
         parts.append(PruneSummary.from_wire(manifest.summary))
     if not parts:
         raise ConfigurationError("the prune step was told neither what to grade nor what to select")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tpt_runtime.artifacts.files import begin_folder, publish_folder, read_rows, write_json, write_rows
+from tpt_runtime.artifacts.files import begin_folder, read_rows, write_json, write_rows
 from tpt_runtime.artifacts.manifest import Manifest, verified, write_manifest
 from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.core import layout
@@ -31,7 +31,9 @@ def make_training_set(config: PruneConfig, part: SelectPart, context: Context) -
     """Write the folder of `part` and return its manifest, whose summary holds outcome, counts and metrics."""
     root = Path(config.root)
     context.phase("read samples")
-    source = Source.open(root, part)
+    if part.held_out is not None:
+        context.storage.fetch(root / part.held_out)
+    source = Source.open(root, part, context.storage)
     folder = begin_folder(root / part.path, config.attempt)
     context.phase("grade samples")
     figures, reading = SetFigures(TRAIN), ReadingSample(f"train/{part.round}")
@@ -57,7 +59,7 @@ def make_training_set(config: PruneConfig, part: SelectPart, context: Context) -
     if part.held_out is not None:
         verified(root / part.held_out, part.held_out.rpartition("-")[2])
         shutil.copyfile(root / part.held_out / layout.HELD_OUT, folder / layout.HELD_OUT)
-    return _publish(root, folder, part, selection, figures)
+    return context.storage.publish(folder, root / part.path, _manifest(folder, part, selection, figures))
 
 
 def _candidates(graded: Graded, part: SelectPart) -> list[Candidate]:
@@ -87,7 +89,8 @@ def _outcome(part: SelectPart, selection: Selection, examples: int) -> PruneOutc
     return PruneOutcome.TRAINABLE
 
 
-def _publish(root: Path, folder: Path, part: SelectPart, selection: Selection, figures: SetFigures) -> Manifest:
+def _manifest(folder: Path, part: SelectPart, selection: Selection, figures: SetFigures) -> Manifest:
+    """Write the report and the manifest."""
     examples = selection.fates[Fate.KEPT]
     outcome = _outcome(part, selection, examples)
     report: dict[str, Any] = {
@@ -106,6 +109,4 @@ def _publish(root: Path, folder: Path, part: SelectPart, selection: Selection, f
         examples=examples,
     )
     counts = {"examples": examples, "prompts": len(figures.tallies), "samples": figures.samples}
-    manifest = write_manifest(folder, part.digest, summary=summary.full_wire(), counts=counts)
-    publish_folder(folder, root / part.path)
-    return manifest
+    return write_manifest(folder, part.digest, summary=summary.full_wire(), counts=counts)

@@ -6,12 +6,13 @@ from pathlib import Path
 from tpt_runtime.artifacts.files import read_rows
 from tpt_runtime.artifacts.manifest import Manifest, verified_file, write_manifest
 from tpt_runtime.artifacts.samples import PromptKey
+from tpt_runtime.artifacts.storage import Storage
 from tpt_runtime.core.configs import SampleConfig, SamplePart
 from tpt_runtime.core.errors import ArtifactError
 from tpt_runtime.core.names import prompt_seed
 from tpt_runtime.core.rows import SampledPrompt
 from tpt_runtime.core.status import SampleSummary
-from tpt_runtime.sample.chunks import ChunkFolder, ChunkNames, Shard
+from tpt_runtime.sample.chunks import CHUNKS, ChunkFolder, ChunkNames, Shard
 from tpt_runtime.sample.engine import Drawing, Request
 
 PromptIds = tuple[int, ...]
@@ -20,8 +21,8 @@ PromptIds = tuple[int, ...]
 class Part:
     """What is left to do of one part, and what was done."""
 
-    def __init__(self, config: SampleConfig, settings: SamplePart, shard: Shard) -> None:
-        """Read the prompts and the chunks that are there.
+    def __init__(self, config: SampleConfig, settings: SamplePart, shard: Shard, storage: Storage) -> None:
+        """Read the prompts and the chunks that are there, and have them here before.
 
         Raises:
             ArtifactError: a file of either is missing or damaged.
@@ -32,6 +33,10 @@ class Part:
         """In tokens, over all shards: so that every shard's engine is set up alike."""
         self._config = config
         self._shard = shard
+        self._storage = storage
+        for file in settings.prompts.values():
+            storage.fetch((root / file).parent, Path(file).name)
+        storage.fetch_files(root / settings.path, CHUNKS)
         self._share = dict(shard.share(list(self._prompts(root))))
         self._chunks = ChunkFolder(root / settings.path, settings.samples_per_prompt)
         self._chunks.read()
@@ -68,7 +73,9 @@ class Part:
 
     def write(self, rows: list[SampledPrompt]) -> None:
         """Write the samples of some prompts, whole or not at all."""
-        self._chunks.write(next(self._names), rows)
+        path = next(self._names)
+        self._chunks.write(path, rows)
+        self._storage.keep(path)
 
     def finish(self, seconds: Mapping[str, float]) -> Manifest:
         """Write this shard's manifest, after the last prompt."""
@@ -76,7 +83,7 @@ class Part:
         summary = SampleSummary(
             step=self._config.step, digest=self.settings.digest, shard=self._shard.index, seconds=dict(seconds), **counts
         )
-        return write_manifest(
+        manifest = write_manifest(
             self._chunks.folder,
             self.settings.digest,
             summary=summary.full_wire(),
@@ -84,6 +91,7 @@ class Part:
             name=self._shard.manifest,
             files=self._chunks.files(self._share),
         )
+        return self._storage.conclude(self._chunks.folder, self._shard.manifest, manifest)
 
     def _prompts(self, root: Path) -> Iterator[tuple[PromptKey, PromptIds]]:
         for data_set, file in self.settings.prompts.items():

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from tpt_runtime.artifacts.basemodel import check_base_model
-from tpt_runtime.artifacts.manifest import Manifest, finished
+from tpt_runtime.artifacts.manifest import Manifest
 from tpt_runtime.core.choices import SamplingEngine
 from tpt_runtime.core.configs import SampleConfig
 from tpt_runtime.core.errors import ConfigurationError
@@ -44,13 +44,13 @@ def sample(
     root = Path(config.root)
     if not config.parts:
         raise ConfigurationError("the sample step was told nothing to sample: parts is empty")
-    done = {part.digest: finished(root / part.path, part.digest, shard.manifest) for part in config.parts}
+    done = {part.digest: context.storage.finished(root / part.path, part.digest, shard.manifest) for part in config.parts}
     if all(done.values()):
         context.note("already sampled")
         manifests = [manifest for manifest in done.values() if manifest is not None]
         return _summary(config, shard, manifests, manifests[-1].summary.get("seconds", {}))
     context.phase("read prompts")
-    parts = [Part(config, settings, shard) for settings in config.parts if done[settings.digest] is None]
+    parts = [Part(config, settings, shard, context.storage) for settings in config.parts if done[settings.digest] is None]
     if any(part.pending for part in parts):
         _generate(config, parts, context, open_engine, pace or Pace())
     context.phase("publish")
@@ -61,8 +61,10 @@ def sample(
 
 
 def _generate(config: SampleConfig, parts: Sequence[Part], context: Context, open_engine: OpenEngine, pace: Pace) -> None:
-    context.phase("engine start")
+    context.phase("fetch model")
     folder = Path(config.root) / config.model
+    context.storage.fetch(folder.parent, folder.name)
+    context.phase("engine start")
     check_base_model(folder.parent)
     model = ModelFolder.open(folder)
     tokenizer = model.load_tokenizer()

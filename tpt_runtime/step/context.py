@@ -13,6 +13,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from tpt_runtime.artifacts.storage import Storage
 from tpt_runtime.core.errors import EXIT_INTERRUPTED, Interrupted
 from tpt_runtime.step.journal import Journal
 from tpt_runtime.step.metrics import LiveMetrics
@@ -33,6 +34,8 @@ class Context:
         self.journal = journal
         self.index = index
         self.metrics = metrics or LiveMetrics(None)
+        self.storage = Storage()
+        """Where artifacts are at home; the frame of the program sets it."""
         self.stopping = threading.Event()
         """Set once the process was asked to stop."""
         self.seconds: dict[str, float] = {}

@@ -22,8 +22,9 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from tpt_runtime.artifacts.files import json_bytes, storage_failure
+from tpt_runtime.artifacts.mirror import open_storage
 from tpt_runtime.core.configs import StepConfig
-from tpt_runtime.core.errors import ArtifactError, ConfigurationError, Interrupted, StepFailed, TptError
+from tpt_runtime.core.errors import CONFIGURATION_EXITS, ArtifactError, ConfigurationError, Interrupted, StepFailed, TptError
 from tpt_runtime.core.status import SUMMARY_BYTES, Summary
 from tpt_runtime.step.context import Context
 from tpt_runtime.step.cores import let_idle_threads_sleep
@@ -51,26 +52,35 @@ def run_step(config_type: type[Config], work: Callable[[Config, Context], Summar
     try:
         context = _context(journal, os.environ)
         with context:
-            summary = work(_config(config_type), context)
+            summary = work(at_home(_config(config_type), context), context)
             _hand_in(_summary_text(summary))
             journal.event("done", summary=summary.full_wire())
             return 0
     except Exception as error:  # noqa: BLE001 - the frame of the program: whatever it was is reported, never swallowed
-        return _ended(journal, error, stopping=context is not None and context.stopping.is_set())
+        return _ended(journal, error, context)
 
 
-def _ended(journal: Journal, error: Exception, *, stopping: bool) -> int:
+def at_home(config: Config, context: Context) -> Config:
+    """Open the home of the run's artifacts, and return the configuration with the folder to work in as its root."""
+    context.storage, folder = open_storage(config.root, context.check, config.storage_secret)
+    return config.model_copy(update={"root": str(folder)})
+
+
+def _ended(journal: Journal, error: Exception, context: Context | None) -> int:
     """Report how a step ended that did not finish, and return its exit code."""
     if not isinstance(error, TptError):
         journal.event("traceback", text="".join(traceback.format_exception(error)))
         error = _in_words(error)
-    if stopping and isinstance(error, StepFailed):
+    if context is not None and context.stopping.is_set() and isinstance(error, StepFailed):
         # Whatever was under way breaks when it is stopped: an engine's processes are told to end too.
         error = Interrupted(f"stopped on request; what was under way ended with: {error}")
+    message = str(error)
+    if context is not None and error.exit_code in CONFIGURATION_EXITS:  # else the path is this machine's, whose disk is full, say
+        message = context.storage.shown(message)
     if isinstance(error, Interrupted):
-        journal.event("interrupted", message=str(error))
+        journal.event("interrupted", message=message)
         return error.exit_code
-    said = f"{error}. {MADE_AGAIN}" if isinstance(error, ArtifactError) else str(error)
+    said = f"{message}. {MADE_AGAIN}" if isinstance(error, ArtifactError) else message
     journal.event("failed", message=said, exitCode=error.exit_code)
     try:
         _hand_in(_error_text(said, error.exit_code))

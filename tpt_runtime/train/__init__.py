@@ -10,6 +10,7 @@
     devices   what this machine has
     processes the processes: started, listened to, stopped
     checkpoints  which checkpoint a training goes on from
+    stored    checkpoints in an object store
     history   what the trainer's log says
     card      the model card
 

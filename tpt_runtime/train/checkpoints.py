@@ -9,7 +9,7 @@ does: a checkpoint of another engine or ZeRO stage, or sharded over another numb
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,27 @@ def resume_from(root: Path, topology: Topology, say: Callable[[str], None]) -> P
             shutil.rmtree(folder)
         elif not topology.reads(found):
             aside = folder.with_name(f"{SET_ASIDE}{folder.name}")
-            say(f"{folder.name} is of {_words(found)}, this training of {_words(topology)}: it is set aside as {aside.name}")
+            say(f"{folder.name} is of {words(found)}, this training of {words(topology)}: it is set aside as {aside.name}")
             shutil.rmtree(aside, ignore_errors=True)
             folder.rename(aside)
         else:
             return folder
     return None
+
+
+class LocalCheckpoints:
+    """Checkpoints in the folder where they are written, which every node sees."""
+
+    def bring(self, folder: Path) -> None:
+        """Do nothing: all files are in their place."""
+
+    def conclude(self, folder: Path, topology: Topology) -> None:
+        """Mark the checkpoint in `folder` complete, and remove older ones; process 0 does so."""
+        mark_complete(folder, topology)
+        remove_older(folder.parent)
+
+    def leave(self, folder: Path) -> None:
+        """Do nothing: this is where the next attempt looks."""
 
 
 def remove_older(root: Path, keep: int = KEPT) -> None:
@@ -90,17 +105,24 @@ def _by_step(root: Path) -> list[Path]:
 
 
 def _complete(folder: Path) -> Topology | None:
+    marker = folder / MARKER
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    return read_marker(marker.read_bytes() if marker.is_file() else b"", sizes)
+
+
+def read_marker(text: bytes, there: Mapping[str, int]) -> Topology | None:
+    """Return the topology that a marker names; None if it is none, or `there`, sizes by name, lacks something that it lists."""
     try:
-        marker = json.loads((folder / MARKER).read_bytes())
+        marker = json.loads(text)
         topology = Topology(**marker["topology"])
         sizes = dict(marker["files"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return None
-    present = all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items())
-    return topology if present else None
+    return topology if all(there.get(name) == size for name, size in sizes.items()) else None
 
 
-def _words(topology: Topology) -> str:
+def words(topology: Topology) -> str:
+    """Return a topology in words."""
     offload = " with offload" if topology.offload else ""
     where = f"{topology.engine}, ZeRO {topology.zero_stage}{offload}, {topology.processes} process(es)"
     return f"{where}, configuration {topology.digest}"

@@ -44,6 +44,7 @@ def check(config: TrainConfig, devices: list[Device], context: Context) -> Job:
         processes=processes,
         attention=attention(description, device, training),
         recompute=recompute(description, device, training, max(rows.lengths)),
+        home=str(context.storage.objects.uri) if context.storage.objects else None,
     )
 
 

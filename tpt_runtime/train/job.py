@@ -1,11 +1,16 @@
 """What the launcher tells the training processes, and what they answer. Both are JSON files; events come line by line."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tpt_runtime.artifacts.objects import Objects, ObjectUri, ask_nobody
+from tpt_runtime.core.choices import TrainingEngine
 from tpt_runtime.core.configs import TrainConfig
 from tpt_runtime.core.model import Model
+from tpt_runtime.train.checkpoints import Topology
+from tpt_runtime.train.stored import StoredCheckpoints
 
 EVENT_PREFIX = "tpt-event "
 """Begins a line of a process's output that is an event for the launcher; every other line is passed on as it is."""
@@ -43,12 +48,27 @@ class Job(Model):
     """Implementation of attention: sdpa, eager or flash_attention_2."""
     recompute: bool
     """Recompute activations in the backward pass: a third slower, far less memory."""
+    home: str | None = None
+    """s3:// URI of the run's artifacts, where the configuration's root is only a cache."""
 
     @property
     def accumulation(self) -> int:
         """Micro-batches that each process takes in an optimizer step (Packed may need fewer)."""
         training = self.config.training
         return training.batch_size // (training.micro_batch_size * self.processes)
+
+    @property
+    def topology(self) -> Topology:
+        """What its checkpoints depend on."""
+        training = self.config.training
+        sharded = training.engine is TrainingEngine.DEEPSPEED
+        return Topology(
+            digest=self.config.digest,
+            engine=training.engine.value,
+            zero_stage=training.deepspeed.zero_stage if sharded else 0,
+            offload=sharded and training.deepspeed.offload_optimizer,
+            processes=self.processes,
+        )
 
 
 class Outcome(Model):
@@ -74,8 +94,16 @@ class Outcome(Model):
 
 
 def outcome_file(job: Job) -> Path:
-    """Return where process 0 leaves the outcome: on the storage, as process 0 may be on another node than the launcher."""
+    """Return where process 0 leaves the outcome, beside the model."""
     return Path(job.config.root) / job.config.path / OUTCOMES.replace("*", str(job.config.attempt))
+
+
+def stored_checkpoints(job: Job, check: Callable[[], None] = ask_nobody) -> StoredCheckpoints | None:
+    """Return the checkpoints at home in an object store, None where they are in the folder itself; for `check` see `Objects`."""
+    if job.home is None:
+        return None
+    objects = Objects(ObjectUri.parse("spec.storage.uri", job.home, job.config.storage_secret), check)
+    return StoredCheckpoints(objects, f"{job.config.path}/{CHECKPOINTS}", job.config.attempt)
 
 
 class Failure(Model):

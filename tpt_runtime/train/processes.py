@@ -70,7 +70,8 @@ def command(job: Job, description: Path, index: int, environment: Mapping[str, s
                 f"training.nodes: {training.nodes}, but {RENDEZVOUS} (HOST:PORT of node 0) is not set: several nodes are for "
                 "clusters; on one machine set nodes: 1"
             )
-        meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={job.config.digest}-{job.config.attempt}"]
+        # Ranks by index: process 0, which leaves the model, is on the node whose launcher publishes it.
+        meeting = ["--rdzv-backend=static", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={job.config.digest}-{job.config.attempt}"]
         meeting += [f"--nnodes={training.nodes}", f"--node-rank={index}"]
     launch = ["-m", "torch.distributed.run", f"--nproc-per-node={training.processes_per_node}", "--max-restarts=0"]
     return [sys.executable, *launch, *meeting, "-m", WORKER, str(description)]

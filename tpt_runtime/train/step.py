@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from tpt_runtime.artifacts.files import partial_folder, publish_folder, storage_failure
-from tpt_runtime.artifacts.manifest import finished, read_manifest, write_manifest
+from tpt_runtime.artifacts.manifest import read_manifest, write_manifest
+from tpt_runtime.artifacts.storage import Storage
 from tpt_runtime.core.configs import TrainConfig
 from tpt_runtime.core.errors import ConfigurationError, StepFailed
 from tpt_runtime.core.layout import MANIFEST, model_dir
@@ -22,7 +23,7 @@ from tpt_runtime.train import processes
 from tpt_runtime.train.card import model_card
 from tpt_runtime.train.checks import check
 from tpt_runtime.train.devices import find_devices
-from tpt_runtime.train.job import CHECKPOINTS, OUTCOMES, Job, Outcome, outcome_file
+from tpt_runtime.train.job import CHECKPOINTS, OUTCOMES, Job, Outcome, outcome_file, stored_checkpoints
 
 LIVE = ("optimizer_step", "loss", "tokens", "tokens_per_second")
 
@@ -37,15 +38,29 @@ def train(config: TrainConfig, context: Context) -> TrainSummary:
         Interrupted: the step was asked to stop.
     """
     folder = Path(config.root) / config.path
-    if done := finished(folder, config.digest):
-        _clean(folder)
+    if done := context.storage.finished(folder, config.digest):
+        _clean(folder, context.storage)
         return TrainSummary.model_validate(done.summary)
+    context.phase("fetch")
+    _fetch(config, context.storage)
     context.phase("check")
     job = check(config, find_devices(), context)
+    if stored := stored_checkpoints(job, context.check):
+        context.phase("fetch checkpoint")
+        stored.fetch(folder / CHECKPOINTS, job.topology, context.note)
     _run(job, context)
     if context.index:
         return TrainSummary(digest=config.digest, seconds=context.finish_phases())
     return _publish(job, context)
+
+
+def _fetch(config: TrainConfig, storage: Storage) -> None:
+    """Have here what is trained on, and the model that training begins with."""
+    root = Path(config.root)
+    storage.fetch((root / config.model).parent)
+    storage.fetch((root / config.tokenizer).parent, (root / config.tokenizer).name)
+    for name in config.examples:
+        storage.fetch(root / name)
 
 
 def _run(job: Job, context: Context) -> None:
@@ -96,9 +111,11 @@ def _publish(job: Job, context: Context) -> TrainSummary:
         raise storage_failure(final, error) from error
     summary = TrainSummary(digest=config.digest, metrics=metrics, seconds=context.finish_phases())
     files = sorted(path for path in final.rglob("*") if path.is_file())
-    write_manifest(folder, config.digest, summary=summary.full_wire(), counts={"examples": outcome.examples}, files=files)
-    _clean(folder)
-    return summary
+    counts = {"examples": outcome.examples}
+    manifest = write_manifest(folder, config.digest, summary=summary.full_wire(), counts=counts, files=files)
+    in_force = context.storage.complete(folder, manifest)
+    _clean(folder, context.storage)
+    return TrainSummary.model_validate(in_force.summary)
 
 
 def _outcome(job: Job) -> Outcome:
@@ -143,9 +160,10 @@ def _copy_tokenizer(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / name)
 
 
-def _clean(folder: Path) -> None:
+def _clean(folder: Path, storage: Storage) -> None:
     """Remove what only an unfinished training needs."""
-    for path in (folder / CHECKPOINTS, *folder.glob("model.partial-*")):
+    storage.remove(folder / CHECKPOINTS)
+    for path in folder.glob("model.partial-*"):
         shutil.rmtree(path, ignore_errors=True)
     for path in folder.glob(OUTCOMES):
         path.unlink(missing_ok=True)

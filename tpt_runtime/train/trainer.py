@@ -7,6 +7,7 @@ Imported by the training processes only, as it imports torch.
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from tpt_runtime.core.errors import ConfigurationError
-from tpt_runtime.train import checkpoints
 from tpt_runtime.train.batches import Plan
-from tpt_runtime.train.checkpoints import Topology
+from tpt_runtime.train.checkpoints import PREFIX, LocalCheckpoints, Topology
 from tpt_runtime.train.examples import IGNORED, Row
 from tpt_runtime.train.history import HELD_OUT_LOSS
+from tpt_runtime.train.stored import StoredCheckpoints
 
 BLANK = {"input_ids": [0, 0], "labels": [IGNORED, IGNORED]}
 """What a process takes when a step has nothing left for it: every process must take part in every exchange."""
@@ -53,12 +54,20 @@ class PlannedBatches(Sampler[list[int]]):
         return len(self._plan.steps) * self._plan.shape.accumulation
 
 
+@dataclass(frozen=True)
+class Saving:
+    """Where checkpoints are at home, and what they depend on."""
+
+    checkpoints: LocalCheckpoints | StoredCheckpoints
+    topology: Topology
+
+
 class PlannedTrainer(SFTTrainer):
     """An `SFTTrainer` whose batches are planned beforehand, for every process."""
 
-    def __init__(self, plan: Plan, topology: Topology, *, packed: bool, **arguments: Any) -> None:
+    def __init__(self, plan: Plan, saving: Saving, *, packed: bool, **arguments: Any) -> None:
         """Train by `plan`; `packed` rows are flattened into one, with positions that begin anew."""
-        self._plan, self._topology = plan, topology
+        self._plan, self._saving = plan, saving
         # A collator of our own keeps TRL from putting a pad token into the model's configuration. Which id pads is of no
         # consequence: padding is masked, and without label.
         collator = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=packed)
@@ -98,12 +107,20 @@ class PlannedTrainer(SFTTrainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Save a checkpoint that counts only once it is marked, then remove older ones."""
         Trainer._save_checkpoint(self, model, trial)  # noqa: SLF001 - TRL's would write a model card into it
+        folder = Path(self.args.output_dir) / f"{PREFIX}{self.state.global_step}"
+        self._wait()
+        if self.is_local_process_zero():
+            self._saving.checkpoints.bring(folder)
+        self._wait()
+        if self.is_world_process_zero():
+            self._saving.checkpoints.conclude(folder, self._saving.topology)
+        if self.is_local_process_zero():
+            self._saving.checkpoints.leave(folder)
+
+    def _wait(self) -> None:
+        """Wait until every process has come as far."""
         if self.args.world_size > 1:
             torch.distributed.barrier()
-        if self.is_world_process_zero():
-            root = Path(self.args.output_dir)
-            checkpoints.mark_complete(root / f"{checkpoints.PREFIX}{self.state.global_step}", self._topology)
-            checkpoints.remove_older(root)
 
 
 class Watch(TrainerCallback):

@@ -21,10 +21,10 @@ from tpt_runtime.core.choices import Batching, Method, TrainingEngine
 from tpt_runtime.core.errors import EXIT_CRASH, EXIT_INTERRUPTED, ConfigurationError, StepFailed, TptError
 from tpt_runtime.core.layout import model_dir
 from tpt_runtime.train.batches import Order, Plan, Shape, plan_held_out, plan_training
-from tpt_runtime.train.checkpoints import Topology, resume_from
+from tpt_runtime.train.checkpoints import LocalCheckpoints, resume_from
 from tpt_runtime.train.examples import ExampleSet, held_out_set, training_set
 from tpt_runtime.train.history import held_out_losses, mean_loss
-from tpt_runtime.train.job import CHECKPOINTS, ERROR_FOLDER, Failure, Job, Outcome, event_line, outcome_file
+from tpt_runtime.train.job import CHECKPOINTS, ERROR_FOLDER, Failure, Job, Outcome, event_line, outcome_file, stored_checkpoints
 from tpt_runtime.train.settings import trainer_settings
 
 
@@ -153,7 +153,7 @@ def build(job: Job, plan: Plan, rows: ExampleSet) -> Any:
         model = weights.load(root / config.model, job.attention)
         return trainer.PlannedTrainer(
             plan,
-            topology(job),
+            trainer.Saving(stored_checkpoints(job) or LocalCheckpoints(), job.topology),
             packed=training.batching is Batching.PACKED,
             model=model,
             args=arguments,
@@ -169,22 +169,9 @@ def build(job: Job, plan: Plan, rows: ExampleSet) -> Any:
         raise
 
 
-def topology(job: Job) -> Topology:
-    """Return what the job's checkpoints depend on."""
-    training = job.config.training
-    sharded = training.engine is TrainingEngine.DEEPSPEED
-    return Topology(
-        digest=job.config.digest,
-        engine=training.engine.value,
-        zero_stage=training.deepspeed.zero_stage if sharded else 0,
-        offload=sharded and training.deepspeed.offload_optimizer,
-        processes=job.processes,
-    )
-
-
 def _checkpoint(job: Job, tuner: Any) -> str | None:
     """Return the checkpoint to go on from; process 0 looks."""
-    found = resume_from(Path(tuner.args.output_dir), topology(job), lambda words: _tell("note", message=words))
+    found = resume_from(Path(tuner.args.output_dir), job.topology, lambda words: _tell("note", message=words))
     if found:
         _tell("note", message=f"going on from {found.name}", step=int(found.name.rpartition("-")[2]))
     return str(found) if found else None
