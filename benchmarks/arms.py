@@ -6,12 +6,14 @@
 Each seed has a base model and data of its own (SmolLM2 is one model; there a seed is that of the run); each arm trains that model
 for as many rounds with another `pruning.keep`. The base and the last model are measured with so many samples a question on the
 evaluation set, which decides nothing. Printed for each arm: pass@1 and pass@k before and after with 95 % intervals by question,
-and the gain of Correct over each control, paired by question. Runs that are finished are not repeated, so a stopped benchmark
-goes on where it was.
+and the gain of Correct over each control, paired by question. What the arms of a seed have in common (the evaluation of the
+base model, and its samples for round 1) is made once. Runs that are finished are not repeated, so a stopped benchmark goes on
+where it was.
 """
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,6 +30,8 @@ from tpt_runtime.verify.passk import Tally, difference, estimate
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TPT = str(Path(sys.executable).with_name("tpt"))
 TREATMENT = "Correct"
+COMMON = ("prepare-*", "round-000/*", "round-001/sample-*")
+"""What lies below a run's artifacts and does not depend on what is kept."""
 Tallies = Mapping[str, Tally]
 
 
@@ -45,7 +49,10 @@ def main() -> int:
     options = _options()
     arms = options.arms.split(",")
     for seed in map(int, options.seeds.split(",")):
-        outcomes = {arm: _outcome(options, seed, arm) for arm in arms}
+        outcomes: dict[str, Outcome] = {}
+        for arm in arms:
+            _take_over(_workdir(options, seed, arms[0]), _workdir(options, seed, arm))
+            outcomes[arm] = _outcome(options, seed, arm)
         _print(seed, outcomes, options.samples)
     return 0
 
@@ -61,8 +68,22 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _workdir(options: argparse.Namespace, seed: int, arm: str) -> Path:
+    folder: Path = options.folder
+    return folder / f"seed-{seed}-{arm.lower()}"
+
+
+def _take_over(first: Path, workdir: Path) -> None:
+    """Give an arm what the first one has made before `pruning.keep` made a difference; each step finds its own there."""
+    if workdir.exists():
+        return
+    for pattern in COMMON:
+        for source in (first / "artifacts").glob(pattern):
+            shutil.copytree(source, workdir / "artifacts" / source.relative_to(first / "artifacts"))
+
+
 def _outcome(options: argparse.Namespace, seed: int, arm: str) -> Outcome:
-    made, workdir = options.folder / f"seed-{seed}", options.folder / f"seed-{seed}-{arm.lower()}"
+    made, workdir = options.folder / f"seed-{seed}", _workdir(options, seed, arm)
     subprocess.run([TPT, "demo-model", str(made), "--kind", options.kind, "--seed", str(seed)], check=True)
     resource = _resource(options, seed, arm, made.resolve())
     file = options.folder / f"{workdir.name}.json"  # JSON is YAML too
