@@ -47,6 +47,8 @@ MAX_TOKENS = 32
 TEMPERATURE = 0.8
 FEW = 32
 """Prompts where batches are far from full."""
+LONGEST = 900.0
+"""Seconds that a program may take before it is given up."""
 
 Arm = Callable[[int], float]
 """Takes the number of the repetition, returns tokens a second."""
@@ -62,8 +64,8 @@ def main() -> int:
             return workshop.alone(options.alone)
         full, few = workshop.in_one_engine()
         print(table("tokens/s in one engine", full, "LLM.generate"))
-        print(table(f"tokens/s, {FEW} prompts", few, "LLM.generate"))
-        print(table("program starts, wall seconds", workshop.programs(), "the sample step"))
+        print(table(f"tokens/s, {FEW} prompts", few, "LLM.generate"), flush=True)
+        print(table("program starts, wall seconds", workshop.programs(), "the sample step"), flush=True)
         print(workshop.memory())
     return 0
 
@@ -207,6 +209,7 @@ class Workshop:
         if self.options.repeats > 1:
             generate(-1)
         out.write_text(json.dumps([generate(repetition) for repetition in range(self.options.repeats)]))
+        llm.llm_engine.engine_core.shutdown()  # else this program waits at its end for vLLM's processes, and they for it
         return 0
 
     def _run_alone(self, out: Path, environment: dict[str, str], repeats: int, samples: int | None = None) -> None:
@@ -284,7 +287,8 @@ def _in_turn(arms: dict[str, Arm], repeats: int) -> dict[str, list[float]]:
 
 def _run(command: list[str], environment: dict[str, str]) -> float:
     began = time.perf_counter()
-    ended = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+    options: dict[str, Any] = {"capture_output": True, "text": True, "check": False, "timeout": LONGEST}
+    ended = subprocess.run(command, env=os.environ | environment, **options)
     if ended.returncode:
         raise RuntimeError(f"{command[:3]} exited with {ended.returncode}: {ended.stderr[-2000:]}")
     return time.perf_counter() - began
