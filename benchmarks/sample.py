@@ -287,8 +287,8 @@ def _in_turn(arms: dict[str, Arm], repeats: int) -> dict[str, list[float]]:
 
 def _run(command: list[str], environment: dict[str, str]) -> float:
     began = time.perf_counter()
-    options: dict[str, Any] = {"capture_output": True, "text": True, "check": False, "timeout": LONGEST}
-    ended = subprocess.run(command, env=os.environ | environment, **options)
+    given = os.environ | environment
+    ended = subprocess.run(command, env=given, capture_output=True, text=True, check=False, timeout=LONGEST)
     if ended.returncode:
         raise RuntimeError(f"{command[:3]} exited with {ended.returncode}: {ended.stderr[-2000:]}")
     return time.perf_counter() - began
