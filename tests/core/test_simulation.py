@@ -54,9 +54,9 @@ def check(scenario: Scenario) -> World:
 def check_the_end(world: World) -> None:
     """Check a run that is over."""
     scenario, status = world.scenario, world.run.status or {}
-    reason = expected(world)
-    if reason is not None and world.over != reason:
-        raise Violation(f"ended with {world.over}, expected {reason}")
+    reasons = expected(world)
+    if reasons and world.over not in reasons:
+        raise Violation(f"ended with {world.over}, expected {' or '.join(reasons)}")
     if world.failed and scenario.stubborn is None and scenario.barren != 1:
         raise Violation(f"failed with {world.over}, although nothing goes wrong any more")
     left = [job.start.job for job in world.jobs.values() if not job.released]
@@ -87,11 +87,11 @@ def check_figures(world: World, status: dict[str, Any]) -> None:
         raise Violation(f"model {last} was not measured, or has no report: {said}")
 
 
-def expected(world: World) -> str | None:
-    """Return the reason with which the run should end, told by a plain walk through the rounds; None where that is not enough."""
+def expected(world: World) -> tuple[str, ...]:
+    """Return the reasons that the run may end with, told by a plain walk through the rounds; none where that is not enough."""
     scenario, happened = world.scenario, world.happened
     if happened["objective"] or (happened["rounds raised"] and scenario.every_rounds > 1) or scenario.stubborn is not None:
-        return None
+        return ()
     measured: list[float] = []
     rounds = world.run.spec.max_rounds
     for model in range(rounds + 1):
@@ -101,20 +101,34 @@ def expected(world: World) -> str | None:
         if model % scenario.every_rounds == 0 or last or (barren and model):
             measured.append(value)
             if scenario.goal is not None and value >= scenario.goal:
-                return "GoalReached"
+                return ("GoalReached",)
+        stopped = scenario.patience is not None and patience_spent(measured, scenario.patience)
         if barren:
-            return "TooFewExamples"
+            # Was it measured by the closing evaluation, before there was a next round, nobody has looked for examples since.
+            return ("TooFewExamples", "EarlyStopped") if stopped and happened["rounds raised"] else ("TooFewExamples",)
         if last:
-            return "MaxRoundsReached"
-        if scenario.patience is not None and patience_spent(measured, scenario.patience):
-            return "EarlyStopped"
-    return None
+            return ("MaxRoundsReached",)
+        if stopped:
+            return ("EarlyStopped",)
+    return ()
 
 
 def patience_spent(values: list[float], patience: int) -> bool:
     """Return whether the last `patience` values were all no better than the best before each of them."""
     tail = range(len(values) - patience, len(values))
     return tail.start >= 1 and all(values[i] <= max(values[:i]) for i in tail)
+
+
+RAISED_TOO_LATE = Scenario(
+    tape=bytes(112) + b"/\x01" + bytes(46), max_rounds=1, patience=1, values=(0.6, 0.5, 0.4, 0.3), barren=2, release_removes=True
+)
+"""The rounds are raised after the closing evaluation has found no gain, and the round after it would find no examples."""
+
+
+def test_rounds_raised_after_the_patience_was_spent_begin_no_further_round():
+    world = check(RAISED_TOO_LATE)
+    assert world.happened["rounds raised"]
+    assert world.over == "EarlyStopped"
 
 
 @pytest.mark.parametrize("part", range(PARTS))
