@@ -127,6 +127,14 @@ def test_several_gpus_are_refused_where_vllm_has_none(tmp_path: Path, monkeypatc
         vllm_engine.engine_arguments(settings)
 
 
+def test_on_a_cpu_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, str] = {}
+    monkeypatch.setattr("os.environ", given)
+    vllm_engine._set_environment(cpu=True)
+    assert given["TORCHDYNAMO_DISABLE"] == "1"
+    assert given["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+
+
 FORKING = """
 import multiprocessing, os, signal, socket, sys, time
 from tpt_runtime.sample.offspring import children_die_with_us

@@ -34,6 +34,9 @@ DRAWN = part("train", "train", samples_per_prompt=3, max_tokens=40, stop=STOP, t
 TOKENS = 40
 PROMPTS = {"eval": 30, "train": 150}
 
+NO_COMPILER = {"CXX": "no-compiler", "CC": "no-compiler"}
+"""Images have none."""
+
 
 def workshop(root: Path, model: Path) -> Path:
     root.mkdir()
@@ -49,6 +52,7 @@ class Program:
     def __init__(self, root: Path, settings: SampleConfig) -> None:
         self._termination = root / "termination"
         environment = os.environ | {"TPT_LOG": "json", "TPT_TERMINATION_LOG": str(self._termination), "OMP_NUM_THREADS": "1"}
+        environment |= NO_COMPILER | {"TORCHINDUCTOR_CACHE_DIR": str(root / "compiled")}
         command = [sys.executable, "-m", "tpt_runtime.sample", settings.model_dump_json(by_alias=True)]
         self._log = root / f"log-{settings.attempt}"
         with self._log.open("w") as log:

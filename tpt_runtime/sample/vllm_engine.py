@@ -211,6 +211,8 @@ def _set_environment(*, cpu: bool) -> None:
             # One process instead of three that start one after the other and compete for the same cores.
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            # A part of vLLM's sampler is compiled even so; that takes a C++ compiler, which an image has not.
+            "TORCHDYNAMO_DISABLE": "1",
             "OMP_NUM_THREADS": str(usable_cores()),
         }
     else:
