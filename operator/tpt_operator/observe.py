@@ -46,6 +46,11 @@ def observed(jobs: Iterable[JobView], pods: Iterable[PodView], said: Said = NOTH
     return Observed((*seen, *(orphan for orphan in orphans if orphan is not None)))
 
 
+def unseen_jobs(jobs: Iterable[JobView], pods: Iterable[PodView]) -> list[str]:
+    """Return the Jobs that are not among `jobs` though pods of them still run: they are gone, or were not seen yet."""
+    return sorted({pod.job for pod in pods if _still_there(pod)} - {job.name for job in jobs})
+
+
 def observed_job(job: JobView, pods: Sequence[PodView], said: Said = NOTHING) -> ObservedJob:
     """Return what a Job and its pods say together."""
     names, told = job.names, said.blocked.get(job.name)
@@ -118,7 +123,7 @@ def _since(moment: datetime, turned: datetime | None) -> datetime:
 
 def _orphaned(name: str, pods: Sequence[PodView]) -> ObservedJob | None:
     """Return a Job that is gone while pods of it still run: no other attempt of its step may start."""
-    left = [pod for pod in pods if pod.phase in ("Pending", "Running", "Unknown")]
+    left = [pod for pod in pods if _still_there(pod)]
     if not left:
         return None
     names: Names = left[0].names
@@ -133,6 +138,10 @@ def _orphaned(name: str, pods: Sequence[PodView]) -> ObservedJob | None:
         deleting=True,
         deleting_since=since,
     )
+
+
+def _still_there(pod: PodView) -> bool:
+    return pod.phase in ("Pending", "Running", "Unknown")
 
 
 def _progress(job: JobView, reported: Reported | None) -> Progress | None:

@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tpt_operator import checks, labels, manifests
-from tpt_operator.api import EVENTS, PODS, Api, ApiError, Forbidden
+from tpt_operator.api import EVENTS, JOBS, PODS, Api, ApiError, Forbidden, NotFound
 from tpt_operator.apply import Applier, Planned, Refused, Stale
 from tpt_operator.cache import Cache, RunKey, RunView
-from tpt_operator.observe import Said, complete_view, observed
+from tpt_operator.observe import Said, complete_view, observed, unseen_jobs
 from tpt_operator.obstacles import Silent, silent
 from tpt_operator.progress import Listener, remembered
 from tpt_operator.settings import Settings
 from tpt_operator.telling import Teller
-from tpt_operator.views import JobView, pod_view
+from tpt_operator.views import JobView, job_view, pod_view
 from tpt_runtime.core import plan as planner
 from tpt_runtime.core.actions import Event, EventReason, Plan, StartStep
 from tpt_runtime.core.attempts import shortened
@@ -116,6 +116,7 @@ class Reconciler:
     async def _plan(self, view: RunView, run: Run) -> tuple[Plan, datetime | None]:
         blocked: dict[str, str] = {}
         again: datetime | None = None
+        await self._look_for_jobs(view)
         for job in self._cache.jobs.of(view.uid):
             mine = [pod for pod in self._cache.pods.of(view.uid) if pod.job == job.name]
             if job.ending is not None and not job.released and job.uid not in self._looked_at and not complete_view(job, mine):
@@ -131,6 +132,19 @@ class Reconciler:
         said = Said(blocked, {name: progress for name, progress in reported if progress is not None})
         seen = observed(jobs, self._cache.pods.of(view.uid), said)
         return planner.plan(run, seen, self._now()), again
+
+    async def _look_for_jobs(self, view: RunView) -> None:
+        """Read live the Jobs of pods that were seen without them: every kind has a watch of its own, and none waits for another.
+
+        A Job that another operator has just made would be taken for a deleted one, and its attempt for ended.
+        """
+        for name in unseen_jobs(self._cache.jobs.of(view.uid), self._cache.pods.of(view.uid)):
+            try:
+                job = job_view(await self._api.get(JOBS, view.key.namespace, name))
+            except NotFound:
+                continue
+            if job is not None:
+                self._cache.jobs.put(job)
 
     async def _look(self, job: JobView) -> None:
         """Read the pods of a finished Job live: its end may have been seen before theirs."""

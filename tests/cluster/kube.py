@@ -61,7 +61,7 @@ class Kube:
         listed = self.get(path, **query)
         yield from ({"type": "ADDED", "object": item} for item in listed["items"])
         more = {**query, "watch": "true", "resourceVersion": listed["metadata"]["resourceVersion"]}
-        connection = self._connect(deadline - time.monotonic())
+        connection = self._connect(max(0.01, deadline - time.monotonic()))
         try:
             connection.request("GET", f"{path}?{urlencode(more)}", headers=self._headers())
             response = connection.getresponse()

@@ -1,11 +1,13 @@
 """One operator or two, here or gone for a while, in one namespace or in all: runs do not notice."""
 
+import asyncio
 from collections import Counter
 from functools import partial
 
 from tests.cluster.conftest import RULES, SETTINGS, Operator, account, condition, until
 from tests.cluster.kube import JOBS, PODS, RUNS
-from tests.cluster.kubelet import DONE, label
+from tests.cluster.kubelet import DONE, label, write
+from tpt_operator.controller import Controller
 
 
 def test_two_operators_at_once_do_no_harm(cluster):
@@ -18,6 +20,31 @@ def test_two_operators_at_once_do_no_harm(cluster):
     assert len(cluster.jobs()) == len({(label(job, "step"), label(job, "round")) for job in cluster.jobs()})
     said = cluster.said()
     assert len(said) == len(set(said)), "something was said twice"
+
+
+def test_a_watch_of_jobs_that_lags_behind_those_of_runs_and_pods_has_no_attempt_taken_for_ended(cluster, monkeypatch):
+    told, heard = Controller.seen, set()
+    lags = {"pods": 0.0, "selfimprovementruns": 0.3, "jobs": 0.6}
+
+    def hear(controller, kind, item):
+        told(controller, kind, item)
+        if kind.plural == "jobs" and label(item, "step") == "prune":
+            heard.add(controller)
+
+    def hear_late(controller, kind, item):
+        asyncio.get_running_loop().call_later(lags[kind.plural], hear, controller, kind, item)
+
+    monkeypatch.setattr(Controller, "seen", hear_late)
+    cluster.operator()
+    cluster.operator()
+    kubelet = cluster.kubelet(lambda pod, before: None if label(pod, "step") == "prune" and not before else DONE)
+    cluster.create(maxRounds=1, sampling={"shards": 2})
+    until(lambda: len(heard) == 2)
+    (pod,) = [pod for pod in cluster.kube.items(PODS.format(cluster.namespace)) if label(pod, "step") == "prune"]
+    write(cluster.kube, pod, DONE)
+    run = cluster.wait_for("Complete")
+    assert {step["attempts"] for entry in run["status"]["rounds"] for step in entry["steps"]} == {1}
+    assert len(kubelet.ended) == len(set(kubelet.ended)), "a step ran twice"
 
 
 def test_a_run_made_while_no_operator_ran_is_carried_out_and_one_left_behind_goes_on(cluster):

@@ -72,15 +72,30 @@ class Desk:
         job = self.jobs()[-1]
         ended = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:01:00Z"}
         job["status"] = {"succeeded": 1, "conditions": [ended]}
-        labels = job["spec"]["template"]["metadata"]["labels"] | {"batch.kubernetes.io/job-name": job["metadata"]["name"]}
         state = {"terminated": {"exitCode": 0, "message": json.dumps(said), "startedAt": "2026-01-01T00:00:59Z"}}
-        status = {"phase": "Succeeded", "containerStatuses": [{"name": "step", "state": state}]}
+        self.show_pod({"phase": "Succeeded", "containerStatuses": [{"name": "step", "state": state}]})
+        self.api.put(f"{JOBS}/{job['metadata']['name']}", job)
+        self.watch()
+
+    def show_pod(self, status: dict) -> None:
+        """Have the pod of the Job made last be so; the watch of pods tells of it."""
+        job = self.jobs()[-1]
+        labels = job["spec"]["template"]["metadata"]["labels"] | {"batch.kubernetes.io/job-name": job["metadata"]["name"]}
         name = f"{job['metadata']['name']}-x"
         metadata = {"name": name, "namespace": "team", "labels": labels}
         made = self.api.put(f"/api/v1/namespaces/team/pods/{name}", {"metadata": metadata, "status": status})
         self.cache.pods.put(known(pod_view(made)))
-        self.api.put(f"{JOBS}/{job['metadata']['name']}", job)
-        self.watch()
+
+    def lose_sight(self) -> None:
+        """Be as if the watch of Jobs had not told of any yet."""
+        for job in self.jobs():
+            self.cache.jobs.remove(known(job_view(job)))
+
+    def record(self) -> dict:
+        """Return what the status remembers of prepare."""
+        record: dict
+        (record,) = self.api.objects[RUN]["status"]["rounds"][0]["steps"]
+        return record
 
 
 @pytest.fixture
@@ -146,6 +161,29 @@ def test_a_job_that_is_not_seen_is_made_again_after_a_live_look_at_the_run_and_i
     assert desk.look() == ["GET selfimprovementruns", MAKE, "GET jobs"]
     assert len(desk.jobs()) == 1
     assert desk.look() == []
+
+
+def test_a_pod_of_a_job_that_another_operator_has_just_made_is_seen_before_the_job_and_ends_no_attempt(desk):
+    desk.look()
+    desk.lose_sight()
+    desk.show_pod({"phase": "Pending"})
+    assert desk.look() == ["GET jobs"]
+    assert (desk.record()["attempts"], desk.record().get("ended", 0)) == (1, 0)
+    assert desk.look() == []
+    desk.end(SAID)
+    desk.look()
+    assert [job["metadata"]["labels"]["tpt.dev/step"] for job in desk.jobs()] == ["prepare", "sample"]
+
+
+def test_pods_whose_job_is_gone_for_certain_end_the_attempt_and_nothing_is_started_beside_them(desk):
+    desk.look()
+    desk.show_pod({"phase": "Running"})
+    desk.lose_sight()
+    for job in desk.jobs():
+        del desk.api.objects[f"{JOBS}/{job['metadata']['name']}"]
+    assert desk.look() == ["GET jobs", STATUS, EVENT]
+    assert (desk.record()["attempts"], desk.record()["ended"], desk.record()["disruptions"]) == (1, 1, 1)
+    assert desk.jobs() == []
 
 
 def test_a_run_that_has_changed_since_it_was_seen_is_not_carried_on(desk):
