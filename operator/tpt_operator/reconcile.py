@@ -26,6 +26,8 @@ from tpt_runtime.core.spec import Metadata, Run
 from tpt_runtime.core.status import ConditionType
 
 ASK_AGAIN = timedelta(seconds=30)
+ASK_SOON = timedelta(seconds=5)
+"""Where Events did not say why yet; then after as long as they were asked in vain, up to `ASK_AGAIN`."""
 
 
 class Reconciler:
@@ -40,6 +42,7 @@ class Reconciler:
         self._rehearsed: dict[str, int] = {}
         self._looked_at: set[str] = set()
         self._told: dict[str, tuple[datetime, str | None]] = {}
+        """By UID when to ask again why something does not begin, and what was said last."""
 
     async def reconcile(self, key: RunKey) -> float | None:
         """Look at a run once; return the seconds after which to look again even if nothing happens.
@@ -161,14 +164,15 @@ class Reconciler:
         if now < quiet.ask_from or quiet.words:
             return (None if now < quiet.ask_from else quiet.words), max(quiet.ask_from, now + ASK_AGAIN)
         known = self._told.get(quiet.uid)
-        if known is not None and now < known[0] + ASK_AGAIN:
-            return known[1], known[0] + ASK_AGAIN
+        if known is not None and now < known[0]:
+            return known[1], known[0]
         events: list[Mapping[str, Any]] = []
         async for page in self._api.list(EVENTS, namespace, fields=quiet.fields):
             events += page["items"]
         why = quiet.told(events)
-        self._told[quiet.uid] = (now, why)
-        return why, now + ASK_AGAIN
+        again = now + (ASK_AGAIN if why else min(max(ASK_SOON, now - quiet.ask_from), ASK_AGAIN))
+        self._told[quiet.uid] = (again, why)
+        return why, again
 
     async def _rehearse(self, run: Run) -> tuple[Problem, ...]:
         """Have the API server say once for each generation what it thinks of the Jobs; return what is wrong."""

@@ -51,7 +51,9 @@ class Memory(Api):
         place = path.removesuffix("/status")
         match method:
             case "GET" if len(kinds) == 1:
-                items = [item for at, item in self.objects.items() if at.startswith(f"{path}/")]
+                fields = [field for field in (query or {}).get("fieldSelector", "").split(",") if field]
+                there = [item for at, item in self.objects.items() if at.startswith(f"{path}/")]
+                items = [item for item in there if all(_says(item, *field.split("=")) for field in fields)]
                 return {"metadata": {"resourceVersion": "0"}, "items": copy.deepcopy(items)}
             case "GET":
                 return copy.deepcopy(self._there(place))
@@ -78,6 +80,14 @@ class Memory(Api):
         if there["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
             raise Conflict(place, 409, "it has changed")
         return self.put(place, {**there, "status": body["status"]})
+
+
+def _says(item: Json, field: str, value: str) -> bool:
+    """Return whether a field, such as `involvedObject.kind`, has a value."""
+    found: Any = item
+    for name in field.split("."):
+        found = found.get(name, {})
+    return bool(found == value)
 
 
 def _laid_over(item: Any, patch: Json) -> Json:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import pytest
@@ -38,7 +38,7 @@ class Desk:
     """One run in memory, and an operator that looks at it when told to."""
 
     def __init__(self) -> None:
-        self.api = Memory()
+        self.api, self.now = Memory(), NOW
         made = patched(dict(BASE), {"metadata": {"name": "example", "namespace": "team", "uid": "u", "generation": 1}})
         self.api.put(RUN, made)
         self.begin()
@@ -46,7 +46,7 @@ class Desk:
     def begin(self) -> None:
         """Be an operator that was just started, and has listed everything."""
         self.cache = Cache()
-        self._reconciler = Reconciler(self.api, self.cache, Settings(images=IMAGES), self._listener(), lambda: NOW)
+        self._reconciler = Reconciler(self.api, self.cache, Settings(images=IMAGES), self._listener(), lambda: self.now)
         self.watch()
 
     def _listener(self) -> Listener:
@@ -90,6 +90,12 @@ class Desk:
         """Be as if the watch of Jobs had not told of any yet."""
         for job in self.jobs():
             self.cache.jobs.remove(known(job_view(job)))
+
+    def say(self, message: str) -> None:
+        """Have the Job controller say of the Job made last why it has no pod."""
+        about = {"kind": "Job", "name": self.jobs()[-1]["metadata"]["name"]}
+        said = {"metadata": {"name": "said"}, "involvedObject": about, "reason": "FailedCreate", "message": message}
+        self.api.put("/api/v1/namespaces/team/events/said", said)
 
     def record(self) -> dict:
         """Return what the status remembers of prepare."""
@@ -195,6 +201,29 @@ def test_a_run_that_has_changed_since_it_was_seen_is_not_carried_on(desk):
     with pytest.raises(Stale, match="has changed"):
         desk.look()
     assert desk.jobs() == []
+
+
+def test_events_that_do_not_say_yet_why_there_is_no_pod_are_asked_soon_again_and_then_less_often(desk):
+    desk.look()
+    asked_at = []
+    for second in range(1, 120):
+        desk.now = NOW + timedelta(seconds=second)
+        if "GET events" in desk.look():
+            asked_at.append(second)
+    assert asked_at == [4, 9, 14, 24, 44, 74, 104]
+
+
+def test_events_that_say_why_there_is_no_pod_are_in_the_condition_and_asked_again_after_half_a_minute(desk):
+    desk.look()
+    desk.say("exceeded quota: none")
+    desk.now = NOW + timedelta(seconds=5)
+    assert desk.look() == ["GET events", STATUS]
+    conditions = {condition["type"]: condition for condition in desk.api.objects[RUN]["status"]["conditions"]}
+    assert "exceeded quota: none" in conditions["ResourcesAvailable"]["message"]
+    desk.now += timedelta(seconds=29)
+    assert desk.look() == []
+    desk.now += timedelta(seconds=1)
+    assert desk.look() == ["GET events"]
 
 
 def test_a_changed_spec_is_rehearsed_before_the_next_step_begins(desk):
