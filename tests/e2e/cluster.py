@@ -23,6 +23,8 @@ from tests.cluster.kube import Json, Kube
 
 START_SECONDS = 180.0
 LOAD_SECONDS = 600.0
+STOP_SECONDS = 600.0
+"""Images are many files, and all of them are deleted."""
 
 
 class Cluster:
@@ -137,11 +139,11 @@ def _started(programs: Path, folder: Path) -> Iterator[Cluster]:
         _said(programs / "node", folder)
         yield Cluster(folder / "kubeconfig", Path(assets), folder)
     finally:
-        _said(programs / "down", folder, "--delete")
+        _said(programs / "down", folder, "--delete", seconds=STOP_SECONDS)
 
 
-def _said(*command: Any) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=START_SECONDS, check=False)
+def _said(*command: Any, seconds: float = START_SECONDS) -> str:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=seconds, check=False)
     assert done.returncode == 0, f"{command[0]} ended with {done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout
 
