@@ -19,6 +19,8 @@ Key = tuple[str, ...]
 Read = Callable[[str], str]
 """Returns the text of a file, by its path below the run's folder."""
 
+ROUNDED = 0.000051
+"""A status has four decimals of a share."""
 FAMILIES = ("tpt_round_pass_at_k", "tpt_round_samples", "tpt_round_examples", "tpt_round_train_loss")
 VERDICTS = {
     "correct": "correct",
@@ -96,7 +98,7 @@ def _passes(run: Json, number: int, rows: Iterable[Json], ks: Iterable[int]) -> 
         strict = [(len(grades), sum(grade["strict"] for grade in grades)) for grades in prompts]
         for verifier, k, tallies in [*(("run", k, right) for k in ks), ("strict", 1, strict)]:
             share = sum(pass_at(n, c, k) for n, c in tallies) / len(tallies)
-            yield key(FAMILIES[0], run, round=number, set=name, verifier=verifier, k=k), round(share, 4)
+            yield key(FAMILIES[0], run, round=number, set=name, verifier=verifier, k=k), share
 
 
 def pass_at(samples: int, correct: int, k: int) -> float:

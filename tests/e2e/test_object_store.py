@@ -12,7 +12,7 @@ from tests.cluster.kube import RUNS, Json
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import EXAMPLE, RUN_SECONDS, RUNNING, Ended
 from tests.e2e.disturbing import ended
-from tests.e2e.figures import of_artifacts, of_status
+from tests.e2e.figures import ROUNDED, of_artifacts, of_status
 from tests.e2e.objectstore import BUCKET, ObjectStore, object_store
 from tpt_runtime.core.paths import Paths
 from tpt_runtime.core.resource import parse_run
@@ -60,7 +60,7 @@ def test_the_run_is_complete_after_one_round(on_s3: Json):
 
 
 def test_status_and_artifacts_agree(on_s3: Json, store: ObjectStore):
-    assert of_artifacts(on_s3, lambda path: store.read(home(path))) == of_status(on_s3)
+    assert of_artifacts(on_s3, lambda path: store.read(home(path))) == pytest.approx(of_status(on_s3), abs=ROUNDED)
 
 
 def test_it_kept_the_same_examples_as_the_run_on_the_claim(on_s3: Json, store: ObjectStore, cluster: Cluster, reader: str):
