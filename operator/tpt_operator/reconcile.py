@@ -30,6 +30,10 @@ ASK_SOON = timedelta(seconds=5)
 """Where Events did not say why yet; then after as long as they were asked in vain, up to `ASK_AGAIN`."""
 
 
+BEGUN = timedelta(seconds=1)
+"""So soon is a Job looked at that was just made, for how long it may wait: without pods it may never be heard of."""
+
+
 class Reconciler:
     """Looks at runs."""
 
@@ -61,7 +65,8 @@ class Reconciler:
             await self._refuse(view, run)
             return None
         made, again = await self._plan(view, run)
-        if any(isinstance(action, StartStep) for action in made.actions) and (wrong := await self._rehearse(run)):
+        starts = any(isinstance(action, StartStep) for action in made.actions)
+        if starts and (wrong := await self._rehearse(run)):
             self._parsed[view.uid] = (run.metadata.generation, wrong)
             await self._refuse(view, wrong)
             return None
@@ -77,7 +82,7 @@ class Reconciler:
             self._parsed[view.uid] = (run.metadata.generation, (refused.problem,))
             await self._refuse(written, (refused.problem,))
             return None
-        return self._delay(made.wake_at, again)
+        return self._delay(made.wake_at, again, self._now() + BEGUN if starts else None)
 
     async def _carry_out(self, planned: Planned, made: Plan) -> None:
         """Carry out what was planned, then tell of it however that went: a run does not wait for words."""
@@ -161,8 +166,10 @@ class Reconciler:
     async def _ask_why(self, quiet: Silent, namespace: str) -> tuple[str | None, datetime]:
         """Return why something does not begin, as its Events say it, and when to ask again."""
         now = self._now()
-        if now < quiet.ask_from or quiet.words:
-            return (None if now < quiet.ask_from else quiet.words), max(quiet.ask_from, now + ASK_AGAIN)
+        if now < quiet.ask_from:
+            return None, quiet.ask_from
+        if quiet.words:
+            return quiet.words, now + ASK_AGAIN
         known = self._told.get(quiet.uid)
         if known is not None and now < known[0]:
             return known[1], known[0]

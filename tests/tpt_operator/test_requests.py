@@ -39,6 +39,8 @@ class Desk:
 
     def __init__(self) -> None:
         self.api, self.now = Memory(), NOW
+        self.again: float | None = None
+        """Seconds after which the last look asked for another one."""
         made = patched(dict(BASE), {"metadata": {"name": "example", "namespace": "team", "uid": "u", "generation": 1}})
         self.api.put(RUN, made)
         self.begin()
@@ -61,7 +63,7 @@ class Desk:
     def look(self) -> list[str]:
         """Reconcile; return what was asked."""
         self.api.asked.clear()
-        asyncio.run(self._reconciler.reconcile(KEY))
+        self.again = asyncio.run(self._reconciler.reconcile(KEY))
         return list(self.api.asked)
 
     def jobs(self) -> list[dict]:
@@ -201,6 +203,16 @@ def test_a_run_that_has_changed_since_it_was_seen_is_not_carried_on(desk):
     with pytest.raises(Stale, match="has changed"):
         desk.look()
     assert desk.jobs() == []
+
+
+def test_a_job_of_which_nothing_more_is_heard_is_looked_at_until_it_is_known_why(desk):
+    desk.look()
+    seconds = 0.0
+    while "GET events" not in desk.api.asked:
+        seconds += known(desk.again)
+        desk.now = NOW + timedelta(seconds=seconds)
+        desk.look()
+    assert seconds == 4.0, "five seconds after the Job was made"
 
 
 def test_events_that_do_not_say_yet_why_there_is_no_pod_are_asked_soon_again_and_then_less_often(desk):
