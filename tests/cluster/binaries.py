@@ -33,7 +33,7 @@ ETCD_URL = "https://github.com/etcd-io/etcd/releases/download"
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
-"""What a control plane consists of; `kubectl` comes along for people."""
+"""What a control plane consists of; `kubectl` comes along for people, and `kube-scheduler` for the few tests that have nodes."""
 CHUNK = 1 << 20
 SILENCE_SECONDS = 60.0
 """A server that says nothing for so long is given up."""
@@ -92,7 +92,7 @@ class Archive:
 def archives(architecture: str, kubernetes_url: str, etcd_url: str) -> list[Archive]:
     """Return what is to be downloaded for an architecture, as Kubernetes and etcd name it."""
     server = f"{kubernetes_url}/v{KUBERNETES}/kubernetes-server-linux-{architecture}.tar.gz"
-    programs = ("kube-apiserver", "kube-controller-manager", "kubectl")
+    programs = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
     stem = f"etcd-v{ETCD}-linux-{architecture}"
     release = f"{etcd_url}/v{ETCD}"
     return [

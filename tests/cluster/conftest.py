@@ -17,8 +17,8 @@ from kubernetes.aio import client
 
 from tests.cluster import binaries
 from tests.cluster.control_plane import ControlPlane, control_plane
-from tests.cluster.kube import EVENTS, JOBS, RUNS, Json, Kube, Refused
-from tests.cluster.kubelet import DONE, Kubelet, Script
+from tests.cluster.kube import EVENTS, JOBS, PODS, RUNS, Json, Kube, Refused
+from tests.cluster.kubelet import DONE, Kubelet, Script, index
 from tests.core.corpus import BASE, patched
 from tpt_operator.api import Api
 from tpt_operator.running import operate
@@ -86,18 +86,36 @@ class Cluster:
     def jobs(self) -> list[Json]:
         return self.kube.items(JOBS.format(self.namespace))
 
+    def pod_of(self, step: str, shard: int = 0, number: int | None = None) -> Json:
+        """Return the pod of one index of a step, of round `number` if that is given, once there is one."""
+        selector = f"tpt.dev/step={step}" if number is None else f"tpt.dev/step={step},tpt.dev/round={number}"
+        for event in self.kube.watch(PODS.format(self.namespace), DEADLINE, labelSelector=selector):
+            if event["type"] != "DELETED" and index(event["object"]) == shard:
+                found: Json = event["object"]
+                return found
+        raise AssertionError(f"no pod of {step}, index {shard}, after {DEADLINE:.0f} s")
+
+    def write_pod(self, pod: Json, status: Json) -> None:
+        """Lay `status` over that of a pod, as a kubelet or a scheduler would."""
+        path = f"{PODS.format(self.namespace)}/{pod['metadata']['name']}/status"
+        self.kube.patch(path, {"status": status})
+
     def said(self) -> list[str]:
         """Return the messages of all Events of runs."""
         fields = "involvedObject.kind=SelfImprovementRun"
         return [event["message"] for event in self.kube.items(EVENTS.format(self.namespace), fieldSelector=fields)]
 
-    def kubelet(self, script: Script = lambda pod, before: DONE) -> Kubelet:
-        """Have pods end as `script` says; by default all goes well."""
-        return self._stack.enter_context(Kubelet(self.kube, self.namespace, script))
+    def kubelet(self, script: Script = lambda pod, before: DONE, *, placed: bool = False) -> Kubelet:
+        """Have pods end as `script` says, where they are `placed` by a scheduler first; by default all goes well."""
+        return self._stack.enter_context(Kubelet(self.kube, self.namespace, script, placed=placed))
 
-    def operator(self, api: type[Api] = Api, **settings: Any) -> "Operator":
+    def operator(
+        self, api: type[Api] = Api, plane: ControlPlane | None = None, *, restarts: bool = False, **settings: Any
+    ) -> "Operator":
+        """Start an operator for this namespace, which reaches the API server by `plane`."""
         chosen = replace(SETTINGS, namespace=self.namespace, **settings)
-        return self._stack.enter_context(Operator(self.plane, account(self.kube, self.namespace), chosen, api))
+        made = Operator(plane or self.plane, account(self.kube, self.namespace), chosen, api, restarts=restarts)
+        return self._stack.enter_context(made)
 
     def wait(self, holds: Callable[[Json], Any], what: str = "", seconds: float = DEADLINE) -> Json:
         """Wait, on a watch, until the run is as `holds` says."""
@@ -125,6 +143,12 @@ def condition(run: Json, kind: str) -> Json:
     return found[0] if found else {}
 
 
+def record(run: Json, number: int, step: str) -> Json:
+    """Return what the status remembers of a step."""
+    rounds = {entry["round"]: entry for entry in run["status"]["rounds"]}
+    return next(item for item in rounds[number]["steps"] if item["name"] == step)
+
+
 def account(kube: Kube, namespace: str) -> str:
     """Return the token of the operator's account in `namespace`, which may do what the shipped rules say there."""
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "tpt-operator"}}
@@ -150,10 +174,14 @@ def account(kube: Kube, namespace: str) -> str:
 
 
 class Operator:
-    """The operator in a thread with an event loop of its own."""
+    """The operator in a thread with an event loop of its own; one that `restarts` is started again when it has failed."""
 
-    def __init__(self, plane: ControlPlane, token: str, settings: Settings, api: type[Api] = Api) -> None:
+    def __init__(
+        self, plane: ControlPlane, token: str, settings: Settings, api: type[Api] = Api, *, restarts: bool = False
+    ) -> None:
         self._plane, self._token, self._settings, self._api = plane, token, settings, api
+        self._restarts, self._stopping = restarts, False
+        self.restarted = 0
         self._stop: Callable[[], object] = lambda: None
         self._running = threading.Event()
         self._error: BaseException | None = None
@@ -171,6 +199,7 @@ class Operator:
         assert self._running.wait(DEADLINE), "the operator does not start"
 
     def stop(self) -> None:
+        self._stopping = True
         with contextlib.suppress(RuntimeError):  # its event loop has ended by itself
             self._stop()
         self.join()
@@ -182,15 +211,22 @@ class Operator:
         assert not self._thread.is_alive(), "the operator does not end"
 
     def _run(self) -> None:
-        try:
-            asyncio.run(self._operate())
-        except BaseException as error:  # noqa: BLE001 - handed over to the test
-            self._error = error
-            self._running.set()
+        while not self._stopping:
+            try:
+                asyncio.run(self._operate())
+                return
+            except BaseException as error:  # noqa: BLE001 - handed over to the test
+                self._running.set()
+                if not self._restarts:
+                    self._error = error
+                    return
+                self.restarted += 1
 
     async def _operate(self) -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         self._stop = lambda: loop.call_soon_threadsafe(stop.set)
+        if self._stopping:
+            return
         self._running.set()
         configuration = client.Configuration(host=self._plane.url, ssl_ca_cert=str(self._plane.authority))
         configuration.api_key = {"BearerToken": f"Bearer {self._token}"}
@@ -202,13 +238,53 @@ class Operator:
             await asyncio.sleep(0.25)  # aiohttp closes what is encrypted a moment after its session
 
 
+def essence(run: Json) -> Json:
+    """Return what a run has come to, without what may differ from one to the next: times, names, versions."""
+    status = run["status"]
+    rounds = [{**entry, "steps": [_counts(step) for step in entry["steps"]]} for entry in status["rounds"]]
+    told = {name: status.get(name) for name in ("phase", "round", "bestRound", "bestMetric", "resolved")}
+    states = [(item["type"], item["status"], item["reason"], item["message"]) for item in status["conditions"]]
+    return told | {"rounds": rounds, "conditions": states}
+
+
+def _counts(step: Json) -> Json:
+    return {name: step.get(name, 0) for name in ("name", "attempts", "failures", "disruptions", "missingSummaries")}
+
+
+@pytest.fixture(scope="module")
+def calm(plane: ControlPlane) -> Json:
+    """Return what a run of one round with two shards and two nodes comes to when nothing goes wrong."""
+    with _namespace(plane) as cluster:
+        cluster.operator()
+        cluster.kubelet()
+        cluster.create(maxRounds=1, sampling={"shards": 2}, training={"nodes": 2})
+        return essence(cluster.wait_for("Complete"))
+
+
 @pytest.fixture
-def cluster(plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def cluster(plane: ControlPlane) -> Iterator[Cluster]:
+    with _namespace(plane) as made:
+        yield made
+
+
+@pytest.fixture
+def processes(cluster: Cluster, tmp_path: Path) -> Iterator[Any]:
+    from tests.cluster.processes import Processes
+
+    made = Processes(cluster, tmp_path)
+    yield made
+    made.close()
+
+
+@contextlib.contextmanager
+def _namespace(plane: ControlPlane) -> Iterator[Cluster]:
     kube = plane.kube()
     made = kube.post("/api/v1/namespaces", {"metadata": {"generateName": "test-"}})
     namespace: str = made["metadata"]["name"]
     until(lambda: kube.items(f"/api/v1/namespaces/{namespace}/serviceaccounts"))
     cluster = Cluster(plane, namespace)
-    yield cluster
-    cluster.close()
-    kube.delete(f"/api/v1/namespaces/{namespace}")
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+        kube.delete(f"/api/v1/namespaces/{namespace}")

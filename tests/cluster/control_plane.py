@@ -29,6 +29,10 @@ class ControlPlane:
     """The certificate that vouches for it."""
     token: str
     """Of the administrator."""
+    programs: Path
+    """The folder of the binaries."""
+    kubeconfig: Path
+    """The administrator's."""
 
     def kube(self, token: str | None = None) -> Kube:
         """Return a client, the administrator's unless `token` says otherwise."""
@@ -77,8 +81,15 @@ def _start(binaries: Path, folder: Path, running: list[subprocess.Popen[bytes]])
         *("--service-account-issuer", "https://kubernetes.default.svc"),
         *("--service-account-key-file", str(account_key), "--service-account-signing-key-file", str(account_key)),
     )
-    plane = ControlPlane(f"https://127.0.0.1:{api}", keys / "apiserver.crt", words["admin"])
+    plane = ControlPlane(
+        f"https://127.0.0.1:{api}",
+        keys / "apiserver.crt",
+        words["admin"],
+        programs=binaries,
+        kubeconfig=keys / "admin.kubeconfig",
+    )
     _wait_until_ready(plane, folder, running)
+    plane.kubeconfig.write_text(_kubeconfig(plane, plane.token))
     config = keys / "manager.kubeconfig"
     config.write_text(_kubeconfig(plane, words["system:kube-controller-manager"]))
     start(
@@ -89,6 +100,22 @@ def _start(binaries: Path, folder: Path, running: list[subprocess.Popen[bytes]])
         *("--bind-address", "127.0.0.1", "--secure-port", str(manager), "--kube-api-qps", "500", "--kube-api-burst", "500"),
     )
     return plane
+
+
+@contextlib.contextmanager
+def scheduler(plane: ControlPlane, folder: Path) -> Iterator[None]:
+    """Run the scheduler, which most tests do without, beside a control plane."""
+    (port,) = _ports(1)
+    with (folder / "kube-scheduler.log").open("wb") as log:
+        command: list[str | Path] = [plane.programs / "kube-scheduler", "--leader-elect=false", "--kubeconfig", plane.kubeconfig]
+        command += ["--authentication-kubeconfig", plane.kubeconfig, "--authorization-kubeconfig", plane.kubeconfig]
+        command += ["--bind-address", "127.0.0.1", "--secure-port", str(port)]
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _kubeconfig(plane: ControlPlane, token: str) -> str:

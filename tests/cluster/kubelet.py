@@ -27,11 +27,24 @@ class Outcome:
     """The container's, such as OOMKilled."""
     disrupted: bool = False
     """Whether it was evicted."""
+    begins: bool = True
+    """Whether it gets so far as to run."""
 
 
 DONE = Outcome()
+NOT_BEGUN = Outcome(begins=False)
 Script = Callable[[Json, int], Outcome | None]
 """From a pod and how many pods of its step, round and index came before it to its end; None: it runs on."""
+
+
+def at(name: str, *outcomes: Outcome | None, shard: int = 0) -> Script:
+    """Return a script: the pods of one index of step `name` end as `outcomes` say, one after the other; all else goes well."""
+
+    def script(pod: Json, before: int) -> Outcome | None:
+        mine = label(pod, "step") == name and index(pod) == shard
+        return outcomes[before] if mine and before < len(outcomes) else DONE
+
+    return script
 
 
 def label(item: Json, name: str) -> str:
@@ -67,15 +80,27 @@ def summary(pod: Json) -> str:
     return json.dumps(said)
 
 
+def artifacts(pod: Json) -> set[str]:
+    """Return what a step leaves on the storage, by the digests that name it; of a shard, its own part."""
+    told = config(pod)
+    parts = [told, told.get("grade") or {}, told.get("select") or {}, *told.get("parts", ())]
+    shard = index(pod) if "parts" in told else 0
+    return {f"{part['digest']}/{shard}" for part in parts if "digest" in part}
+
+
 class Kubelet:
     """Ends the pods of one namespace, in a thread of its own."""
 
-    def __init__(self, kube: Kube, namespace: str, script: Script) -> None:
-        self._kube, self._path, self._script = kube, PODS.format(namespace), script
+    def __init__(self, kube: Kube, namespace: str, script: Script, *, placed: bool = False) -> None:
+        """Do as `script` says; with `placed`, once a scheduler has given a pod its node."""
+        self._kube, self._path, self._script, self._placed = kube, PODS.format(namespace), script, placed
         self._seen: set[str] = set()
         self._count: Counter[str] = Counter()
         self.ended: list[str] = []
         """STEP-rROUND-INDEX of every pod that was ended, in order."""
+        self.worked: list[str] = []
+        """Those of them that did not find all that they make on the storage already."""
+        self._storage: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -97,10 +122,14 @@ class Kubelet:
         metadata = pod["metadata"]
         if metadata["uid"] in self._seen or "deletionTimestamp" in metadata:
             return
+        if self._placed and "nodeName" not in pod["spec"]:
+            return
         self._seen.add(metadata["uid"])
         name = f"{label(pod, 'step')}-r{label(pod, 'round')}-{index(pod)}"
         outcome = self._script(pod, self._count[name])
         self._count[name] += 1
+        if outcome is not None and not outcome.begins:
+            return
         try:
             write(self._kube, pod, outcome)
         except Refused as refused:
@@ -108,7 +137,21 @@ class Kubelet:
                 raise
             return
         if outcome is not None:
-            self.ended.append(name)
+            self.note(pod, outcome)
+
+    def note(self, pod: Json, outcome: Outcome) -> None:
+        """Take note of a pod's end: what it made, if it went well."""
+        name = f"{label(pod, 'step')}-r{label(pod, 'round')}-{index(pod)}"
+        self.ended.append(name)
+        if outcome.exit_code == 0:
+            if not artifacts(pod) <= self._storage:
+                self.worked.append(name)
+            self._storage |= artifacts(pod)
+
+    def end(self, pod: Json, outcome: Outcome = DONE) -> None:
+        """End a pod that was left running."""
+        write(self._kube, pod, outcome)
+        self.note(pod, outcome)
 
 
 def write(kube: Kube, pod: Json, outcome: Outcome | None) -> None:

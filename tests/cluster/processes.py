@@ -20,24 +20,28 @@ class Processes:
         self._cluster, self._folder = cluster, folder
         self._config = folder / "kubeconfig"
         self._config.write_text(json.dumps(kubeconfig(cluster.plane, account(cluster.kube, cluster.namespace))))
-        self._running: list[subprocess.Popen[bytes]] = []
+        self.running: list[subprocess.Popen[bytes]] = []
 
     def start(self, *flags: str, program: tuple[str, ...] = PROGRAM, **environment: str) -> subprocess.Popen[bytes]:
         """Start one with `flags` besides those that every one needs."""
         python_path = f"{ROOT}:{Path(ROOT, 'operator')}"
         known = {**os.environ, "KUBECONFIG": str(self._config), "PYTHONPATH": python_path, **environment}
         command = [sys.executable, *program, *IMAGES, "--port=0", f"--namespace={self._cluster.namespace}", *flags]
-        with self._log(len(self._running)).open("wb") as log:
-            self._running.append(subprocess.Popen(command, env=known, cwd=ROOT, stdout=log, stderr=log))
-        return self._running[-1]
+        with self._log(len(self.running)).open("wb") as log:
+            self.running.append(subprocess.Popen(command, env=known, cwd=ROOT, stdout=log, stderr=log))
+        return self.running[-1]
 
     def log(self, process: subprocess.Popen[bytes]) -> str:
         """Return what one has said so far."""
-        return self._log(self._running.index(process)).read_text(errors="replace")
+        return self._log(self.running.index(process)).read_text(errors="replace")
+
+    def logs(self) -> str:
+        """Return what all of them have said so far."""
+        return "".join(self.log(process) for process in self.running)
 
     def close(self) -> None:
         """End all that still run."""
-        for process in self._running:
+        for process in self.running:
             process.kill()
             process.wait()
 

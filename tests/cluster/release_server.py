@@ -28,7 +28,7 @@ def tarball(members: dict[str, bytes]) -> bytes:
 
 def release() -> dict[str, bytes]:
     """Return all files of both releases by their path."""
-    programs = ("kube-apiserver", "kube-controller-manager", "kubectl", "kubelet")
+    programs = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet")
     server = tarball({f"kubernetes/server/bin/{name}": f"the {name}".encode() * 5000 for name in programs})
     etcd = tarball({f"{STEM}/etcd": b"the etcd", f"{STEM}/README.md": b"read me"})
     sums = f"{'0' * 64}  etcd-v{ETCD}-linux-s390x.tar.gz\n{hashlib.sha256(etcd).hexdigest()}  {STEM}.tar.gz\n"

@@ -50,7 +50,8 @@ def test_it_downloads_what_tests_need_and_prints_the_line_that_names_it(get, tmp
     assert code == 0, err
     folder = binaries.downloaded(tmp_path, "x86_64")
     assert out == f"export KUBEBUILDER_ASSETS={folder}\n"
-    assert sorted(path.name for path in folder.iterdir()) == ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"]
+    programs = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"]
+    assert sorted(path.name for path in folder.iterdir()) == programs
     assert (folder / "kube-apiserver").read_bytes() == b"the kube-apiserver" * 5000
     assert all(os.access(path, os.X_OK) for path in folder.iterdir())
     assert left(tmp_path) == [folder.name]

@@ -3,18 +3,10 @@
 import pytest
 
 from tests.cluster.conftest import ROOT
-from tests.cluster.processes import Processes
 
 DRIVER = str(ROOT / "tests/cluster/dying_operator.py")
 BOUND = 120
 """Seconds: to start, to notice, and to end."""
-
-
-@pytest.fixture
-def processes(cluster, tmp_path):
-    made = Processes(cluster, tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize(

@@ -1,50 +1,34 @@
 """The rows of the design's failure table, one by one, on a real control plane: how pods end is written, the rest happens."""
 
+import json
+
 import pytest
 
-from tests.cluster.conftest import condition, until
-from tests.cluster.kube import JOBS, PODS, RUNS
-from tests.cluster.kubelet import DONE, Outcome, index, label, write
+from tests.cluster.conftest import condition, record, until
+from tests.cluster.kube import JOBS
+from tests.cluster.kubelet import DONE, Outcome, at, label, summary
 
 EVICTED = Outcome(exit_code=137, disrupted=True)
 CRASHED = Outcome(exit_code=1, message='{"error": "the GPU fell over", "exitCode": 1}')
 
 
-def step(run, number, name):
-    rounds = {entry["round"]: entry for entry in run["status"]["rounds"]}
-    return next(record for record in rounds[number]["steps"] if record["name"] == name)
-
-
-def at(name, *outcomes, shard=0):
-    """Return a script: the pods of one index of step `name` end as `outcomes` say, one after the other; all else goes well."""
-
-    def script(pod, before):
-        mine = label(pod, "step") == name and index(pod) == shard
-        return outcomes[before] if mine and before < len(outcomes) else DONE
-
-    return script
-
-
-def never(name):
-    return at(name, *[None] * 9)
-
-
-def test_a_shard_that_is_evicted_is_replaced_within_the_attempt_and_costs_nothing(cluster):
+@pytest.mark.parametrize(("name", "shard"), [("prune", 0), ("sample", 1)], ids=["the only pod of a step", "one of two shards"])
+def test_a_pod_that_is_evicted_is_replaced_within_the_attempt_and_costs_nothing(cluster, name, shard):
     cluster.operator()
-    kubelet = cluster.kubelet(at("sample", EVICTED, shard=1))
-    cluster.create(maxRounds=1, sampling={"shards": 2})
-    run = cluster.wait_for("Complete")
-    assert kubelet.ended.count("sample-r1-1") == 2
-    record = step(run, 1, "train")
-    assert (record["attempts"], record.get("failures", 0), record.get("disruptions", 0)) == (1, 0, 0)
+    kubelet = cluster.kubelet(at(name, EVICTED, shard=shard))
+    cluster.create(maxRounds=1, sampling={"shards": 2}, failurePolicy={"maxAttempts": 1})
+    run = cluster.wait_for("Complete", seconds=90)
+    assert kubelet.ended.count(f"{name}-r1-{shard}") == 2
+    done = record(run, 1, name)
+    assert (done["attempts"], done.get("failures", 0), done.get("disruptions", 0)) == (1, 0, 0)
 
 
 def test_one_evicted_node_of_two_ends_the_attempt_and_the_next_one_is_free(cluster):
     cluster.operator()
     cluster.kubelet(at("train", EVICTED, shard=1))
     cluster.create(maxRounds=1, training={"nodes": 2})
-    record = step(cluster.wait_for("Complete"), 1, "train")
-    assert (record["attempts"], record["failures"], record["disruptions"]) == (2, 0, 1)
+    done = record(cluster.wait_for("Complete"), 1, "train")
+    assert (done["attempts"], done["failures"], done["disruptions"]) == (2, 0, 1)
 
 
 def test_a_configuration_error_fails_the_run_at_once_with_the_steps_own_words(cluster):
@@ -56,6 +40,57 @@ def test_a_configuration_error_fails_the_run_at_once_with_the_steps_own_words(cl
     assert failed["reason"] == "ConfigurationError"
     assert words in failed["message"]
     assert kubelet.ended == ["prepare-r0-0"]
+
+
+def test_a_gated_model_fails_at_once_with_its_licence_page_its_secret_and_the_key(cluster):
+    cluster.operator()
+    page = "https://huggingface.co/google/gemma-2-2b-it"
+    words = f"spec.model.uri: gated; accept its licence at {page}, and see the token in Secret 'hf-token', key HF_TOKEN"
+    kubelet = cluster.kubelet(at("prepare", Outcome(64, message=json.dumps({"error": words, "exitCode": 64}))))
+    cluster.create(model={"uri": "hf://google/gemma-2-2b-it", "secretRef": {"name": "hf-token"}})
+    failed = condition(cluster.wait_for("Failed"), "Failed")
+    assert failed["reason"] == "ConfigurationError"
+    assert words in failed["message"]
+    assert kubelet.ended == ["prepare-r0-0"]
+
+
+def prunes(number, outcome, correct, kept):
+    """Return a script in which the prune step of round `number` keeps too little to train on."""
+
+    def script(pod, before):
+        if (label(pod, "step"), label(pod, "round")) != ("prune", str(number)):
+            return DONE
+        little = {"outcome": outcome, "samples": {"total": 40, "correct": correct}, "examples": kept}
+        return Outcome(message=json.dumps(json.loads(summary(pod)) | little))
+
+    return script
+
+
+TOO_LITTLE = [("NoCorrectSamples", 0, 0, "none of 40 samples"), ("TooFewExamples", 9, 7, "7 examples were kept of 40 samples")]
+
+
+@pytest.mark.parametrize(("reason", "correct", "kept", "words"), TOO_LITTLE)
+def test_too_little_to_train_on_in_the_first_round_fails_the_run(cluster, reason, correct, kept, words):
+    cluster.operator()
+    kubelet = cluster.kubelet(prunes(1, reason, correct, kept))
+    cluster.create(maxRounds=2)
+    failed = condition(cluster.wait_for("Failed"), "Failed")
+    assert failed["reason"] == reason
+    assert f"round 1: {words}" in failed["message"]
+    assert kubelet.ended[-1] == "prune-r1-0"
+
+
+@pytest.mark.parametrize(("reason", "correct", "kept", "words"), TOO_LITTLE)
+def test_too_little_to_train_on_later_completes_the_run_with_the_best_round_so_far(cluster, reason, correct, kept, words):
+    cluster.operator()
+    kubelet = cluster.kubelet(prunes(2, reason, correct, kept))
+    cluster.create(maxRounds=3)
+    run = cluster.wait_for("Complete")
+    complete = condition(run, "Complete")
+    assert (complete["reason"], run["status"]["bestRound"]) == (reason, 1)
+    assert f"round 2: {words}" in complete["message"]
+    assert [name for name in kubelet.ended if name.startswith("train")] == ["train-r1-0"]
+    assert kubelet.ended[-1].startswith("finalize")
 
 
 def test_a_crash_is_tried_again_up_to_max_attempts_then_the_run_fails_with_the_last_words(cluster):
@@ -105,7 +140,7 @@ def test_a_job_deleted_by_hand_is_started_again_as_a_new_attempt(cluster):
     (job,) = cluster.jobs()
     cluster.kube.delete(f"{JOBS.format(cluster.namespace)}/{job['metadata']['name']}", propagationPolicy="Foreground")
     run = cluster.wait_for("Complete")
-    assert step(run, 0, "prepare")["attempts"] == 2
+    assert record(run, 0, "prepare")["attempts"] == 2
 
 
 def test_a_job_that_vanished_while_the_watch_was_broken_is_noticed_by_the_next_list(cluster, monkeypatch):
@@ -138,51 +173,6 @@ def test_suspending_deletes_the_live_job_and_resuming_goes_on_in_the_same_step(c
     said = cluster.said()
     assert "the run is suspended" in said
     assert "the run is no longer suspended" in said
-
-
-def test_a_lost_status_repeats_no_step_that_still_has_its_job(cluster):
-    cluster.operator()
-    kubelet = cluster.kubelet(at("prune", None))
-    cluster.create(maxRounds=1)
-    cluster.wait(lambda run: run.get("status", {}).get("step") == "prune" and condition(run, "Running")["status"] == "True")
-    cluster.kube.patch(f"{RUNS.format(cluster.namespace)}/example/status", {"status": None})
-    cluster.wait(lambda run: run.get("status", {}).get("step") == "prune")
-    (pod,) = [pod for pod in cluster.kube.items(PODS.format(cluster.namespace)) if label(pod, "step") == "prune"]
-    write(cluster.kube, pod, DONE)
-    cluster.wait_for("Complete")
-    assert len(kubelet.ended) == len(set(kubelet.ended))
-
-
-def test_what_the_scheduler_says_is_in_the_condition(cluster):
-    cluster.operator()
-    cluster.create()
-    job = cluster.wait_for_job("prepare")
-    (pod,) = until(lambda: cluster.kube.items(PODS.format(cluster.namespace)))
-    said = {"reason": "Unschedulable", "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."}
-    status = {"conditions": [{"type": "PodScheduled", "status": "False", **said}]}
-    cluster.kube.patch(f"{PODS.format(cluster.namespace)}/{pod['metadata']['name']}/status", {"status": status})
-    run = cluster.wait_for("ResourcesAvailable", "False")
-    assert "3 Insufficient nvidia.com/gpu" in condition(run, "ResourcesAvailable")["message"]
-    assert condition(run, "Running")["reason"] == "WaitingForResources"
-    assert job["metadata"]["name"] == step(run, 0, "prepare")["jobName"]
-
-
-def test_an_exceeded_quota_is_told_though_there_is_no_pod_to_ask(cluster):
-    quotas = f"/api/v1/namespaces/{cluster.namespace}/resourcequotas"
-    cluster.kube.post(quotas, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}})
-    until(lambda: cluster.kube.items(quotas)[0].get("status", {}).get("hard"))
-    cluster.operator()
-    cluster.create()
-    run = cluster.wait_for("ResourcesAvailable", "False")
-    assert "exceeded quota: none" in condition(run, "ResourcesAvailable")["message"]
-
-
-def test_a_deadline_for_waiting_fails_the_run(cluster):
-    cluster.operator()
-    cluster.create(failurePolicy={"pendingDeadlineSeconds": 1})
-    failed = condition(cluster.wait_for("Failed"), "Failed")
-    assert failed["reason"] == "PendingDeadlineExceeded"
-    until(lambda: not cluster.jobs())
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,6 @@ import pytest
 
 from tests.cluster.conftest import until
 from tests.cluster.kube import Refused
-from tests.cluster.processes import Processes
-
-
-@pytest.fixture
-def processes(cluster, tmp_path):
-    made = Processes(cluster, tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -77,6 +77,7 @@ def test_a_deleted_run_takes_along_all_that_was_made_for_it(cluster):
     services = f"/api/v1/namespaces/{cluster.namespace}/services"
     policies = f"/apis/networking.k8s.io/v1/namespaces/{cluster.namespace}/networkpolicies"
     assert len(cluster.kube.items(services)) == len(cluster.kube.items(policies)) == 1
+    assert "finalizers" not in cluster.run()["metadata"]
     cluster.kube.delete(f"{RUNS.format(cluster.namespace)}/example")
     for path in (services, policies, JOBS.format(cluster.namespace), PODS.format(cluster.namespace)):
         until(partial(_empty, cluster, path))
@@ -121,8 +122,10 @@ def test_cluster_wide_the_shipped_rules_as_a_cluster_role_are_enough(cluster):
     }
     cluster.kube.post(f"{rbac}/clusterrolebindings", binding)
     with Operator(cluster.plane, token, SETTINGS):
-        cluster.create()
-        cluster.wait_for_job("prepare")
+        cluster.kubelet()
+        cluster.create(maxRounds=1, training={"nodes": 2})
+        cluster.wait_for("Complete")
+        until(lambda: any("all 1 rounds are done" in message for message in cluster.said()))
 
 
 def test_the_shipped_rules_hold_no_wild_card_and_nothing_of_secrets(cluster):

@@ -13,10 +13,17 @@ FOLDER = Path(__file__).parent / "resources"
 BASE: Mapping[str, Any] = read_resources(FOLDER / "base.yaml")[0]
 
 
+def entries(file: Path) -> list[dict[str, Any]]:
+    """Return the entries of a corpus."""
+    read: list[dict[str, Any]] = read_resources(file)[0]["resources"]
+    return read
+
+
 def corpus(name: str) -> list[Any]:
     """Return one pytest parameter for each entry of a corpus: the entry."""
-    entries = read_resources(FOLDER / f"{name}.yaml")[0]["resources"]
-    return [pytest.param(entry, id=f"{number} {_summary(entry)}") for number, entry in enumerate(entries, 1)]
+    return [
+        pytest.param(entry, id=f"{number} {_summary(entry)}") for number, entry in enumerate(entries(FOLDER / f"{name}.yaml"), 1)
+    ]
 
 
 def _summary(entry: Mapping[str, Any]) -> str:
