@@ -41,7 +41,6 @@ def watches(asked):
 
 FAULTS = {
     "a conflict at writes": every(2, Answer(409, "Conflict"), writes),
-    "reads of what is gone": every(3, Answer(410, "Expired"), reads),
     "too many requests": every(2, Answer(429, "TooManyRequests", retry_after=1), writes),
     "an internal error": every(2, Answer(500, "InternalError"), requests),
     "writes that get lost": every(2, Dropped(carried_out=False), writes),
@@ -52,7 +51,7 @@ FAULTS = {
     "watches cut amid an event": every(1, Broken(2, None), watches),
     "watches that are refused": every(2, Answer(410, "Gone"), watches),
 }
-FATAL = {"reads of what is gone", "watches with another error", "watches that are refused"}
+FATAL = {"watches with another error", "watches that are refused"}
 """Kopf's watches do not survive these: the operator ends, and is started again by whatever runs it."""
 
 
