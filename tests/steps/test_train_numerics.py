@@ -223,9 +223,9 @@ def test_a_training_that_changes_nothing_is_seen(plain: dict[str, Job]) -> None:
     assert outcome_of(plain["standstill"]).changed_share == 0.0
 
 
-def test_a_loss_that_is_no_number_ends_the_training(plain: dict[str, Job]) -> None:
+def test_a_loss_that_is_no_number_ends_the_run_at_once_as_another_attempt_would_meet_it_again(plain: dict[str, Job]) -> None:
     kind, words = error_of(plain["broken"])
-    assert kind == "StepFailed"
+    assert kind == "ConfigurationError"
     assert "the loss of step 1 is nan" in words
 
 
