@@ -31,6 +31,7 @@ from typing import Any
 
 from benchmarks.ratios import ratio
 from tpt_runtime.artifacts.files import write_rows
+from tpt_runtime.artifacts.storage import Storage
 from tpt_runtime.core.choices import SamplingEngine
 from tpt_runtime.core.configs import SampleConfig, SamplePart
 from tpt_runtime.core.status import StepName
@@ -124,7 +125,7 @@ class Workshop:
 
     def _parts(self, prompts: str, path: str = "unused") -> list[Part]:
         config = self.config(prompts, path)
-        return [Part(config, config.parts[0], Shard(0, 1))]
+        return [Part(config, config.parts[0], Shard(0, 1), Storage())]
 
     def in_one_engine(self) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
         """Return tokens a second of every arm, repetition by repetition: over all prompts, and over a few."""
