@@ -183,7 +183,7 @@ def tables(rounds: list[dict[str, float]], peers: list[float]) -> str:
         f"| starting and ending programs | {statistics.median(started):.1f} | "
         f"{statistics.median(started) / statistics.median(whole):.1%} |"
     )
-    work = [sum(found[key] for key in found if key.rpartition(": ")[2] in WORK) for found in rounds]
+    work = [sum(found[key] for key in found if key.partition(": ")[2] in WORK) for found in rounds]
     grading = [sum(found[key] for key in found if ": grade" in key) for found in rounds]
     return "\n".join(
         [
