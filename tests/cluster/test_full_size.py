@@ -9,6 +9,7 @@ import pytest
 
 from tests.cluster.conftest import ROOT, until
 from tests.cluster.control_plane import scheduler
+from tests.cluster.kube import PODS
 from tests.cluster.kubelet import DONE, Outcome, config, index, label
 
 GPU = "nvidia.com/gpu"
@@ -80,20 +81,29 @@ def one_round(request, cluster, scheduling):
     """Apply an example, carry its first round through, and return its size, Jobs, pods and Services by then."""
     claim(cluster)
     cluster.operator()
-    pods = []
+    size, pods = SIZES[request.param], []
+    together = {"sample": size.shards, "train": size.nodes}
 
     def script(pod, before):
         pods.append(pod)
-        return DONE if int(label(pod, "round")) < 2 else ENOUGH
+        if int(label(pod, "round")) >= 2:
+            return ENOUGH
+        here = of_step(pods, label(pod, "step"))
+        if len(here) < together.get(label(pod, "step"), 1):
+            return None  # it works until all of its step have a place: they share the nodes, not one after the other
+        for other in here[:-1]:
+            kubelet.end(other)
+        return DONE
 
-    cluster.kubelet(script, placed=True)
+    kubelet = cluster.kubelet(script, placed=True)
     file = ROOT / "examples" / f"{request.param}.yaml"
     kubectl = [cluster.plane.programs / "kubectl", "--kubeconfig", cluster.plane.kubeconfig, "--namespace", cluster.namespace]
     subprocess.run([*kubectl, "apply", "-f", file], check=True, capture_output=True)
     cluster.wait_for("Failed", seconds=90)
     services = cluster.kube.items(f"/api/v1/namespaces/{cluster.namespace}/services")
     jobs = [job for job in cluster.jobs() if label(job, "round") != "2"]
-    return SIZES[request.param], jobs, [pod for pod in pods if label(pod, "round") != "2"], services
+    cluster.kube.delete(PODS.format(cluster.namespace), gracePeriodSeconds=0)  # no kubelet lets go of those that were deleted
+    return size, jobs, [pod for pod in pods if label(pod, "round") != "2"], services
 
 
 def of_step(items, step):
