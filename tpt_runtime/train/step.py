@@ -165,5 +165,5 @@ def _clean(folder: Path, storage: Storage) -> None:
     storage.remove(folder / CHECKPOINTS)
     for path in folder.glob("model.partial-*"):
         shutil.rmtree(path, ignore_errors=True)
-    for path in folder.glob(OUTCOMES):
+    for path in [*folder.glob(OUTCOMES), *folder.glob(f".{OUTCOMES}.*.partial")]:  # and what a kill in mid-write left
         path.unlink(missing_ok=True)
