@@ -2,9 +2,18 @@
 
 import sys
 
-from tpt_runtime.core.configs import PrepareConfig
-from tpt_runtime.prepare.step import prepare
-from tpt_runtime.step.program import run_step
+from tpt_runtime.step.stoppable import be_stoppable
+
+
+def main() -> int:
+    """Run the step and return its exit code; the imports stand here because a step can be stopped before they are done."""
+    from tpt_runtime.core.configs import PrepareConfig
+    from tpt_runtime.prepare.step import prepare
+    from tpt_runtime.step.program import run_step
+
+    return run_step(PrepareConfig, prepare)
+
 
 if __name__ == "__main__":
-    sys.exit(run_step(PrepareConfig, prepare))
+    be_stoppable()
+    sys.exit(main())
