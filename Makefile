@@ -35,7 +35,7 @@ e2e: ## Build the images, start a node (root) or use TPT_E2E_KUBECONFIG, and car
 	$(BIN)/pytest tests/e2e -m e2e -x --durations=15
 
 images: ## Build the images with buildah or docker; settings: VARIANT=cpu|cuda TAG= PUSH=REGISTRY ARCHIVE=DIR BASE=IMAGE
-	@$(PYTHON) images/build.py --variant $(VARIANT) $(if $(TAG),--tag $(TAG)) $(if $(PUSH),--push $(PUSH)) \
+	@$(PYTHON) -m images.build --variant $(VARIANT) $(if $(TAG),--tag $(TAG)) $(if $(PUSH),--push $(PUSH)) \
 		$(if $(ARCHIVE),--archive $(ARCHIVE)) $(if $(BASE),--base $(BASE))
 
 check: ## Lint, check the format, the types, the layers, and that what is generated is current

@@ -62,10 +62,9 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     named = os.environ.get("TPT_E2E_ARCHIVES")
     folder = Path(named) if named else tmp_path_factory.mktemp("archives")
     if not named:
-        program = str(ROOT / "images" / "build.py")
-        build = [sys.executable, program, "--variant", "cpu", "--tag", __version__, "--archive", str(folder)]
+        build = [sys.executable, "-m", "images.build", "--variant", "cpu", "--tag", __version__, "--archive", str(folder)]
         done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, timeout=IMAGES_SECONDS, check=False)
-        assert done.returncode == 0, f"images/build.py ended with {done.returncode}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
+        assert done.returncode == 0, f"images.build ended with {done.returncode}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
     found = sorted(folder.glob("*.tar"))
     assert found, f"{folder} holds no archive"
     return found
