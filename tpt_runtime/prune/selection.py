@@ -7,13 +7,12 @@ pass@1 (docs/decisions/0006-controls.md).
 """
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tpt_runtime.core.choices import Deduplicate, Keep
+from tpt_runtime.core.choices import Keep
 from tpt_runtime.core.spec import Pruning
 from tpt_runtime.core.verdict import Verdict
 
@@ -87,44 +86,6 @@ class Selection:
         self.fates += Counter(self.left_out.values())
         self.fates -= Counter({Fate.KEPT: len(self.left_out)})
         return chosen[: min(cap, self._size)]
-
-
-NUMBERS = "0123456789.,+-*/×÷()$% \t"
-"""What the left side of an equation is made of; it stands on one line."""
-RIGHT_SIDE = re.compile(r"=[ \t]*\$?-?[\d.,]*\d")
-SAME = str.maketrans({"×": "*", "÷": "/", "$": "", " ": "", "\t": ""})
-"""Ways of writing that do not make another equation."""
-
-
-def likeness(text: str, how: Deduplicate, index: int) -> str:
-    """Return the key under which samples of one prompt count as the same.
-
-    Text: white space normalised. Equations: the list of equations in order, as in RFT (arXiv 2308.01825); a text
-    without any is compared as text. None: never the same.
-    """
-    if how is Deduplicate.NONE:
-        return str(index)
-    if how is Deduplicate.EQUATIONS and (found := equations(text)):
-        return "\n".join(found)
-    return " ".join(text.split())
-
-
-def equations(text: str) -> list[str]:
-    """Return the equations of `text` in order, without spaces and currency: arithmetic, an equals sign, a number.
-
-    It takes time in proportion to the text: a regular expression for the left side takes that cubed, and a model that repeats one
-    digit until its limit writes just such a text.
-    """
-    found: list[str] = []
-    end = 0
-    for right in RIGHT_SIDE.finditer(text):
-        before = text[end : right.start()]
-        left = before[len(before.rstrip(NUMBERS)) :]
-        end = right.start() + 1
-        if any(map(str.isdigit, left)):
-            found.append((left + right[0]).translate(SAME).lstrip(".,"))
-            end = right.end()
-    return found
 
 
 def _keep(candidates: Sequence[Candidate], pruning: Pruning, keep: Keep, size: int) -> dict[int, Fate]:

@@ -20,9 +20,10 @@ from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.prune.figures import SetFigures
 from tpt_runtime.prune.grading import Graded
 from tpt_runtime.prune.reading import ReadingSample
-from tpt_runtime.prune.selection import Candidate, Fate, Selection, likeness
+from tpt_runtime.prune.selection import Candidate, Fate, Selection
 from tpt_runtime.prune.source import Source
 from tpt_runtime.step.context import Context
+from tpt_runtime.verify.likeness import likeness
 
 TRAIN = "train"
 
