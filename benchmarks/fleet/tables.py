@@ -29,7 +29,7 @@ def tables(measured: list[Measured], rate: float) -> str:
 
 
 def _load(measured: Iterable[Measured], rate: float) -> Iterator[str]:
-    names = ("live runs", "steps/s", "hand-off p50", "p99", "longest", "CPU a step", "RSS", "idle", "settled")
+    names = ("live runs", "steps/s", "hand-off p50", "p99", "longest", "CPU a step", "RSS", "idle", "settled", "busy")
     yield f"| up to {rate:g} steps a second | {' | '.join(names)} |"
     yield "|" + "---|" * (1 + len(names))
     for one in measured:
@@ -38,7 +38,7 @@ def _load(measured: Iterable[Measured], rate: float) -> Iterator[str]:
         settled = "" if one.settled is None else f"{one.settled:.1f} s"
         yield (
             f"| {name} | {one.runs:,} | {window.rate:.1f} | {p50} | {p99} | {longest} | {milliseconds(window.cpu_per_step)} "
-            f"| {window.memory / 2**20:.0f} MiB | {one.idle:.1%} | {settled} |"
+            f"| {window.memory / 2**20:.0f} MiB | {one.idle:.1%} | {settled} | {window.busy:.0%} |"
         )
 
 

@@ -15,6 +15,7 @@ from benchmarks.fleet.figures import (
     percentile,
     quiet_since,
     requests,
+    without_collection,
 )
 from benchmarks.fleet.sides import CHAIN, summary
 from benchmarks.fleet.tables import Measured, milliseconds, tables
@@ -121,3 +122,9 @@ def test_what_fake_pods_hand_in_is_what_the_planner_reads(step):
     key = StepKey(ROUNDS.get(step, 1), StepName(step))
     needed = "validation/pass@1" if step in ("prune", "grade") else None
     assert not isinstance(summaries.read(key, [said], needed), summaries.Unreadable)
+
+
+def test_what_the_garbage_collector_patches_is_nobodys_write() -> None:
+    patched, deleted, made = (Request(verb, "jobs", dry=False) for verb in ("PATCH", "DELETE", "POST"))
+    assert without_collection({patched: 31, deleted: 14, made: 15}) == {patched: 17, deleted: 14, made: 15}
+    assert without_collection({patched: 3, deleted: 14})[patched] == 0
