@@ -9,9 +9,8 @@ import click
 
 from tpt_operator.api import connect
 from tpt_operator.ending import Ended, LastResort
-from tpt_operator.lease import Lease
 from tpt_operator.running import operate
-from tpt_operator.settings import Images, Settings
+from tpt_operator.settings import Images, Lease, Settings
 
 
 @click.command(context_settings={"auto_envvar_prefix": "TPT"})

@@ -10,7 +10,6 @@ import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,30 +19,9 @@ from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
 
 from tpt_operator.api import LEASES, Api, ApiError, Json
+from tpt_operator.settings import Lease
 
 LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Lease:
-    """The Lease that operators hold in turn."""
-
-    namespace: str
-    identity: str
-    """Of this process, such as its pod's name."""
-    name: str = "tpt-operator"
-    duration_seconds: int = 15
-    """A holder that has not renewed it for so long has lost it."""
-
-    @property
-    def renew_seconds(self) -> float:
-        """How long a holder tries to renew it before it gives up, well before others take it."""
-        return self.duration_seconds * 2 / 3
-
-    @property
-    def retry_seconds(self) -> float:
-        """How often it is renewed, or asked for."""
-        return max(1.0, self.duration_seconds / 6)
 
 
 class LeaseLost(Exception):

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-from tpt_operator.lease import Lease
-
 ROLES: Final = ("sampler", "pruner", "trainer")
 """The images that steps run in."""
 
@@ -24,6 +22,28 @@ class Images:
     def by_role(self) -> dict[str, str]:
         """The images by role, as a run pins them."""
         return {role: getattr(self, role) for role in ROLES}
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The Lease that operators hold in turn."""
+
+    namespace: str
+    identity: str
+    """Of this process, such as its pod's name."""
+    name: str = "tpt-operator"
+    duration_seconds: int = 15
+    """A holder that has not renewed it for so long has lost it."""
+
+    @property
+    def renew_seconds(self) -> float:
+        """How long a holder tries to renew it before it gives up, well before others take it."""
+        return self.duration_seconds * 2 / 3
+
+    @property
+    def retry_seconds(self) -> float:
+        """How often it is renewed, or asked for."""
+        return max(1.0, self.duration_seconds / 6)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+from tpt_runtime.cli import objects
 
 Tpt = Callable[..., Any]
 Write = Callable[..., Path]
@@ -147,3 +150,59 @@ def test_one_run_is_planned_at_a_time(tpt: Tpt, write_run: Write, here: Path) ->
     result = tpt("plan", "two.yaml")
     assert result.exit_code == 64
     assert "holds 2 runs (one, two)" in result.stderr
+
+
+class TestObjects:
+    def test_every_object_is_printed_with_a_placeholder_for_the_uid(self, tpt: Tpt, write_run: Write) -> None:
+        result = tpt("plan", write_run(maxRounds=1), "-o", "yaml")
+        assert result.exit_code == 0
+        kinds = [(item["kind"], item["metadata"]["ownerReferences"][0]["uid"]) for item in yaml.safe_load_all(result.stdout)]
+        assert kinds == [("NetworkPolicy", "UID"), *[("Job", "UID")] * 7]
+        assert "&id" not in result.stdout
+
+    def test_it_is_told_for_the_namespace_and_the_images_that_are_given(self, tpt: Tpt, write_run: Write) -> None:
+        images = ("--image", "sampler=registry.example/sampler:1", "--image", "trainer=mine:2")
+        result = tpt("plan", write_run(maxRounds=1), "-o", "yaml", "--namespace", "team", *images)
+        found = list(yaml.safe_load_all(result.stdout))
+        assert {item["metadata"]["namespace"] for item in found} == {"team"}
+        containers = [item["spec"]["template"]["spec"]["containers"][0] for item in found if item["kind"] == "Job"]
+        assert {item["image"] for item in containers} == {"registry.example/sampler:1", "PRUNER-IMAGE", "mine:2"}
+        assert json.loads(containers[0]["args"][0])["root"] == "/storage/team/small"
+
+    def test_every_problem_of_the_run_is_told_and_nothing_printed(self, tpt: Tpt, write_run: Write) -> None:
+        limits = {"resources": {"limits": {"nvidia.com/gpu": "2"}}}
+        result = tpt("plan", write_run(managedBy="else.where/x", training={"worker": limits}), "-o", "yaml")
+        assert (result.exit_code, result.stdout) == (64, "")
+        assert "2 problems" in result.stderr
+        assert "spec.managedBy: found else.where/x" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "words"),
+        [
+            (["-o", "yaml", "--image", "sampler"], 64, "expected ROLE=IMAGE with one of sampler, pruner, trainer as ROLE"),
+            (["-o", "yaml", "--image", "operator=x"], 64, "found operator=x"),
+            (["-o", "yaml", "--namespace", "Team A"], 64, "metadata.namespace"),
+            (["-o", "yaml", "--gpu-memory", "80"], 2, "--gpu-memory is for the estimate only"),
+            (["--namespace", "team"], 2, "--namespace is for -o yaml only"),
+            (["--image", "sampler=x"], 2, "--image is for -o yaml only"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, arguments: list[str], code: int, words: str, tpt: Tpt, write_run: Write) -> None:
+        result = tpt("plan", write_run(), *arguments)
+        assert (result.exit_code, result.stdout) == (code, "")
+        assert words in result.stderr
+
+    def test_a_namespace_that_the_file_contradicts_is_refused(self, tpt: Tpt, write_run: Write, here: Path) -> None:
+        text = write_run().read_text().replace("name: small", "name: small\n  namespace: mine")
+        (here / "mine.yaml").write_text(text)
+        assert tpt("plan", "mine.yaml", "-o", "yaml", "--namespace", "mine").exit_code == 0
+        result = tpt("plan", "mine.yaml", "-o", "yaml", "--namespace", "team")
+        assert result.exit_code == 64
+        assert "found team, but mine.yaml says mine" in result.stderr
+
+    def test_without_an_operator_it_says_what_is_missing(
+        self, tpt: Tpt, write_run: Write, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(objects, "entry_points", lambda group: ())
+        result = tpt("plan", write_run(), "-o", "yaml")
+        assert (result.exit_code, "install the distribution tpt-operator" in result.stderr) == (64, True)

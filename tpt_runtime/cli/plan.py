@@ -56,12 +56,41 @@ class Amount(click.ParamType[int]):
 )
 @click.option("--eval-prompts", type=click.IntRange(0), help="Evaluation questions.  [default: counted, if local]")
 @click.option("--workdir", type=FOLDER, help="Where relative paths count from.  [default: runs/NAME]")
-def command(file: Path, workdir: Path | None, gpu_memory: float | None, **options: Any) -> None:
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "yaml"]),
+    default="text",
+    show_default=True,
+    help="yaml: every object that the operator would create on a cluster, for review.",
+)
+@click.option("--namespace", help="Where the run will be, if FILE does not say it; -o yaml only.")
+@click.option("--image", "images", multiple=True, metavar="ROLE=IMAGE", help="An image of the operator's; -o yaml only.")
+def command(file: Path, output: str, namespace: str | None, images: tuple[str, ...], **options: Any) -> None:
     """Say what the run in FILE would do and take: steps, tokens, GPU memory, bytes. Nothing is run.
 
     Tokens are upper bounds: a sample rarely reaches maxTokens. Memory is a lower bound. Hours are worked out only from a
     throughput that you give.
+
+    With -o yaml it is told object by object what the operator would create on a cluster; no cluster is asked.
     """
+    from tpt_runtime.cli.objects import objects_yaml
+
+    if output == "yaml":
+        _refuse("the estimate only, which -o yaml does not make", options)
+        click.echo(objects_yaml(file, namespace, images), nl=False)
+        return
+    _refuse("-o yaml only", {"namespace": namespace, "image": images or None})
+    click.echo(_estimate(file, **options))
+
+
+def _refuse(what_for: str, options: dict[str, Any]) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise click.UsageError(f"--{given[0].replace('_', '-')} is for {what_for}; leave it out")
+
+
+def _estimate(file: Path, workdir: Path | None, gpu_memory: float | None, **options: Any) -> str:
     from tpt_runtime.cli.estimate import Known, estimate
     from tpt_runtime.cli.resources import read_run, workdir_of
 
@@ -74,7 +103,7 @@ def command(file: Path, workdir: Path | None, gpu_memory: float | None, **option
         tokens_per_second=options["tokens_per_second"],
         trained_tokens_per_second=options["trained_tokens_per_second"],
     )
-    click.echo(estimate(run.metadata.name, run.spec, known))
+    return estimate(run.metadata.name, run.spec, known)
 
 
 def _shape(run: Run, storage: Path, parameters: int | None, model_config: Path | None) -> Shape | None:

@@ -16,6 +16,10 @@ def yaml_text(value: Any) -> str:
     class Representer(SafeRepresenter):
         """Of its own, since representers are added to a class."""
 
+        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the library gives it
+            """Write out what occurs twice: an alias is nothing for people."""
+            return True
+
     Representer.add_representer(str, _represent)
     writer = YAML(typ="safe", pure=True)
     writer.Representer = Representer
