@@ -78,6 +78,24 @@ def test_every_sample_says_what_became_of_it(root: Path, built: Commands, contex
     assert sum(report["fates"].values()) == 9
 
 
+@pytest.mark.parametrize(("check", "kept"), [(False, [0, 1]), (True, [1])])
+def test_right_answers_with_false_equations_are_counted_and_left_out_if_asked(
+    commands: CommandsOf, context: Context, check: bool, kept: list[int]
+) -> None:
+    built = commands(pruning={"minExamples": 1, "maxCorrectPerPrompt": 2, "checkArithmetic": check})
+    root = Path(built.prepare(1).root)
+    prompts(root, built, "train", {"a": "7"})
+    texts = ["14 - 7 = 5 #### 7", "14 - 7 = 7 #### 7", "14 - 7 = 6 #### 6"]
+    samples(root / built.paths.sample_dir(1), built.paths.sample(1), "train", {"a": texts})
+    summary = run(built.prune(1, 1, evaluate=False, compare=None), context)
+    folder = root / built.paths.prune_dir(1)
+    assert sorted(row["sample"] for row in rows(folder / "train.jsonl")) == kept
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["correct"], report["falseEquations"]) == (2, 1), "the wrong answer's false equation is not among them"
+    assert report["fates"]["false equation"] == check
+    assert value(summary, "train/falseEquations") == 0.5
+
+
 def test_a_model_is_measured_under_both_verifiers(root: Path, built: Commands, context: Context) -> None:
     summary = run(built.prune(1, 1, evaluate=True, compare=None), context)
     assert value(summary, "validation/pass@1") == 0.75

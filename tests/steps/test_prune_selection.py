@@ -53,6 +53,12 @@ def test_a_right_answer_without_a_marker_is_not_trained_on_unless_allowed() -> N
     assert fates(prompt(R, marked=False), verifier={"requireMarker": False}) == [Fate.KEPT]
 
 
+def test_a_right_answer_with_a_false_equation_is_left_out_if_that_is_asked() -> None:
+    candidates = [Candidate(0, R, True, "a", false_equation=True), Candidate(1, R, True, "b")]
+    assert fates(candidates) == [Fate.KEPT, Fate.ENOUGH]
+    assert fates(candidates, check_arithmetic=True) == [Fate.FALSE_EQUATION, Fate.KEPT]
+
+
 @pytest.mark.parametrize("keep", list(Keep))
 def test_a_truncated_trace_is_never_kept(keep: Keep) -> None:
     assert fates(prompt(T, R, T), keep=keep).count(Fate.NOT_ENDED) == 2

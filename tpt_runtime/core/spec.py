@@ -161,6 +161,8 @@ class Pruning(Model):
     """Examples kept of one question."""
     deduplicate: Deduplicate = Deduplicate.TEXT
     """Text: equal after white space is normalised. Equations: the same list of equations, as in RFT. None: keep repetitions."""
+    check_arithmetic: bool = False
+    """Keep no right solution that states a false equation, such as 14 - 7 = 5 (with keep Correct); they are counted anyway."""
     max_examples: Annotated[int, Field(ge=1, le=100000000)] = 2000
     """Cap of a round's training set, chosen by a seeded shuffle."""
     min_examples: Annotated[int, Field(ge=1, le=100000000)] = 32

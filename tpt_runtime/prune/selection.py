@@ -27,6 +27,8 @@ class Fate(StrEnum):
     NO_ANSWER = "no answer"
     UNMARKED = "answer not marked"
     """Right, but only as the last number: counted in evaluation, not trained on (requireMarker)."""
+    FALSE_EQUATION = "false equation"
+    """Right, but one of its equations is not (checkArithmetic)."""
     REPEATED = "repeats another sample"
     ENOUGH = "enough of this prompt"
     CAPPED = "over maxExamples"
@@ -43,6 +45,8 @@ class Candidate:
     marked: bool
     likeness: str
     """Equal for samples that count as the same under the run's `deduplicate`."""
+    false_equation: bool = False
+    """Whether it states one; only asked of what is correct."""
 
 
 class Selection:
@@ -52,6 +56,8 @@ class Selection:
         """Choose for round `number` of a run with `seed`."""
         self.correct = 0
         """Samples that are correct, whatever became of them."""
+        self.false_equations = 0
+        """Those among them that state a false equation."""
         self.fates: Counter[Fate] = Counter()
         """How many samples each fate met."""
         self.left_out: dict[tuple[str, int], Fate] = {}
@@ -66,6 +72,7 @@ class Selection:
         most = self._pruning.max_correct_per_prompt
         fates = correct = _keep(candidates, self._pruning, Keep.CORRECT, most)
         self.correct += sum(candidate.verdict is Verdict.CORRECT for candidate in candidates)
+        self.false_equations += sum(candidate.false_equation for candidate in candidates)
         self._size += sum(fate is Fate.KEPT for fate in correct.values())
         if self._pruning.keep is not Keep.CORRECT:
             drawn = sorted(candidates, key=lambda candidate: _lot(f"{self._lot}/{prompt}/{candidate.index}"))
@@ -93,7 +100,7 @@ def _keep(candidates: Sequence[Candidate], pruning: Pruning, keep: Keep, size: i
     fates: dict[int, Fate] = {}
     seen: set[str] = set()
     for candidate in candidates:
-        fate = _ineligible(candidate, keep, require_marker=pruning.verifier.require_marker)
+        fate = _ineligible(candidate, keep, pruning)
         if fate is None:
             fate = Fate.REPEATED if candidate.likeness in seen else Fate.ENOUGH if len(seen) >= size else Fate.KEPT
         if fate is Fate.KEPT:
@@ -102,7 +109,7 @@ def _keep(candidates: Sequence[Candidate], pruning: Pruning, keep: Keep, size: i
     return fates
 
 
-def _ineligible(candidate: Candidate, keep: Keep, *, require_marker: bool) -> Fate | None:
+def _ineligible(candidate: Candidate, keep: Keep, pruning: Pruning) -> Fate | None:
     """Return why a sample may not be kept under `keep`, or None."""
     if candidate.verdict is Verdict.TRUNCATED:
         return Fate.NOT_ENDED
@@ -112,7 +119,9 @@ def _ineligible(candidate: Candidate, keep: Keep, *, require_marker: bool) -> Fa
         return Fate.NO_ANSWER
     if keep is Keep.CORRECT and candidate.verdict is not Verdict.CORRECT:
         return Fate.NOT_CORRECT
-    return Fate.UNMARKED if require_marker and not candidate.marked else None
+    if keep is Keep.CORRECT and pruning.check_arithmetic and candidate.false_equation:
+        return Fate.FALSE_EQUATION
+    return Fate.UNMARKED if pruning.verifier.require_marker and not candidate.marked else None
 
 
 def _lot(text: str) -> str:

@@ -13,9 +13,11 @@ from tpt_runtime.artifacts.files import begin_folder, read_rows, write_json, wri
 from tpt_runtime.artifacts.manifest import Manifest, verified, write_manifest
 from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.core import layout
+from tpt_runtime.core.choices import VerifierType
 from tpt_runtime.core.configs import PruneConfig, SelectPart
-from tpt_runtime.core.rows import GradedPrompt
-from tpt_runtime.core.status import PruneOutcome, PruneSummary
+from tpt_runtime.core.rows import Grade, GradedPrompt, Sample
+from tpt_runtime.core.spec import Pruning
+from tpt_runtime.core.status import Metric, PruneOutcome, PruneSummary
 from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.prune.figures import SetFigures
 from tpt_runtime.prune.grading import Graded
@@ -23,9 +25,12 @@ from tpt_runtime.prune.reading import ReadingSample
 from tpt_runtime.prune.selection import Candidate, Fate, Selection
 from tpt_runtime.prune.source import Source
 from tpt_runtime.step.context import Context
+from tpt_runtime.verify.arithmetic import has_false_equation
 from tpt_runtime.verify.likeness import likeness
 
 TRAIN = "train"
+WITH_EQUATIONS = frozenset({VerifierType.MATH, VerifierType.GSM8K_STRICT})
+"""Verifiers of solutions in prose, whose equations mean what they say."""
 
 
 def make_training_set(config: PruneConfig, part: SelectPart, context: Context) -> Manifest:
@@ -64,11 +69,14 @@ def make_training_set(config: PruneConfig, part: SelectPart, context: Context) -
 
 
 def _candidates(graded: Graded, part: SelectPart) -> list[Candidate]:
-    how = part.pruning.deduplicate
-    return [
-        Candidate(sample["index"], Verdict(grade["verdict"]), grade["marked"], likeness(sample["text"], how, sample["index"]))
-        for sample, grade in graded.pairs
-    ]
+    return [_candidate(sample, grade, part.pruning) for sample, grade in graded.pairs]
+
+
+def _candidate(sample: Sample, grade: Grade, pruning: Pruning) -> Candidate:
+    text, verdict = sample["text"], Verdict(grade["verdict"])
+    false = verdict is Verdict.CORRECT and pruning.verifier.type in WITH_EQUATIONS and has_false_equation(text)
+    alike = likeness(text, pruning.deduplicate, sample["index"])
+    return Candidate(sample["index"], verdict, grade["marked"], alike, false_equation=false)
 
 
 def _settled(path: Path, selection: Selection) -> Iterator[GradedPrompt]:
@@ -92,12 +100,16 @@ def _outcome(part: SelectPart, selection: Selection, examples: int) -> PruneOutc
 
 def _manifest(folder: Path, part: SelectPart, selection: Selection, figures: SetFigures) -> Manifest:
     """Write the report and the manifest."""
-    examples = selection.fates[Fate.KEPT]
+    examples, metrics = selection.fates[Fate.KEPT], figures.metrics(part.k)
+    if selection.correct and part.pruning.verifier.type in WITH_EQUATIONS:
+        metrics.append(Metric(name=f"{TRAIN}/falseEquations", value=round(selection.false_equations / selection.correct, 4)))
     outcome = _outcome(part, selection, examples)
     report: dict[str, Any] = {
         "round": part.round,
         "outcome": outcome.value,
         "examples": examples,
+        "correct": selection.correct,
+        "falseEquations": selection.false_equations,
         "fates": {fate.value: selection.fates[fate] for fate in Fate},
         "sets": {TRAIN: figures.report(part.k)},
     }
@@ -105,7 +117,7 @@ def _manifest(folder: Path, part: SelectPart, selection: Selection, figures: Set
     summary = PruneSummary(
         digest=part.digest,
         outcome=outcome,
-        metrics=figures.metrics(part.k),
+        metrics=metrics,
         samples=figures.counts(),
         examples=examples,
     )
