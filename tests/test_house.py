@@ -110,7 +110,7 @@ def test_everything_that_is_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needs = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
     declared = {re.split(r"[\[<>=;! ]", need)[0].lower().replace("_", "-") for need in needs}
-    ours = sys.stdlib_module_names | {"tpt_operator", "tpt_runtime", "tests", "benchmarks", "images"}
+    ours = sys.stdlib_module_names | {"tpt_operator", "tpt_viewer", "tpt_runtime", "tests", "benchmarks", "images"}
     names = {name for path in modules("tpt_runtime", "operator", "tests", "benchmarks") for name in imported(path) - ours}
     assert "pydantic" in names
     assert {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in names} - declared == set()

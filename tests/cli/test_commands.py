@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -22,9 +23,11 @@ from tpt_runtime.core.errors import (
 )
 from tpt_runtime.local.wakeups import STOPS
 from tpt_runtime.local.workdir import EXIT_BUSY
+from tpt_viewer import plugin
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "cli.md"
-HEAVY = ("torch", "transformers", "vllm", "trl", "deepspeed", "datasets", "pyarrow", "altair")
+PROJECT = tomllib.loads((DOCUMENTATION.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+HEAVY = ("torch", "transformers", "vllm", "trl", "deepspeed", "datasets", "pyarrow", "altair", "kubernetes")
 RUN = """
 apiVersion: tpt.dev/v1alpha1
 kind: SelfImprovementRun
@@ -42,11 +45,11 @@ def commands() -> dict[str, click.Command]:
     return {name: command for name, command in found.items() if command is not None}
 
 
-NAMES = sorted(group.COMMANDS)
+NAMES = sorted([*group.COMMANDS, *plugin.COMMANDS])
 
 
 def test_there_are_commands() -> None:
-    assert {"run", "init", "validate", "plan", "report", "crd", "grade", "demo-model"} <= commands().keys()
+    assert {"run", "init", "validate", "plan", "report", "crd", "grade", "demo-model", "status", "watch"} <= commands().keys()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,6 +94,15 @@ def test_every_exit_code_is_documented() -> None:
     stopped = {SIGNALLED + number for number in STOPS}
     ours = {0, click.UsageError.exit_code, EXIT_CRASH, EXIT_CONFIGURATION, EXIT_ARTIFACT, EXIT_SUSPENDED, EXIT_BUSY}
     assert documented == ours | stopped
+
+
+def test_the_plugin_of_kubectl_has_the_commands_that_show_runs() -> None:
+    declared = PROJECT["entry-points"]["tpt.commands"]
+    assert declared == {name: f"{module}:command" for name, module in plugin.COMMANDS.items()}
+    assert PROJECT["scripts"]["kubectl-tpt"] == "tpt_viewer.plugin:main"
+    result = CliRunner().invoke(plugin.main, ["--help"])
+    listed = result.output.split("Commands:")[1].split()
+    assert [word for word in listed if word in commands()] == list(plugin.COMMANDS)
 
 
 def test_the_version_is_told() -> None:
