@@ -48,14 +48,17 @@ check: ## Lint, check the format, the types, the layers, and that what is genera
 
 verify: ## Fail if anything that is generated differs from what would be generated now
 	@$(PYTHON) -m tpt_runtime.setup --profile dev
-	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(BIN)/tpt crd --output "$$fresh" && \
-	if diff -r crds "$$fresh" && diff $(CHART_CRD) "$$fresh"; then echo "make verify: crds/ and the chart's are current"; \
-	else echo "make verify: the definition differs from the models; run: make generate"; exit 1; fi
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(BIN)/tpt crd --output "$$fresh/crds" && \
+	$(BIN)/python -m tpt_runtime.core.reference > "$$fresh/reference.md" && \
+	if diff -r crds "$$fresh/crds" && diff $(CHART_CRD) "$$fresh/crds" && diff docs/reference.md "$$fresh"; \
+	then echo "make verify: crds/, the chart's copy and docs/reference.md are current"; \
+	else echo "make verify: what is generated differs from the models; run: make generate"; exit 1; fi
 
-generate: ## Write what is generated from the models: crds/, and the chart's copy
+generate: ## Write what is generated from the models: crds/, the chart's copy, docs/reference.md
 	@$(PYTHON) -m tpt_runtime.setup --profile dev
 	@$(BIN)/tpt crd --output crds
 	@$(BIN)/tpt crd --output $(dir $(CHART_CRD))
+	@$(BIN)/python -m tpt_runtime.core.reference > docs/reference.md
 
 soak: ## Run the planner's simulation with 100,000 examples, then end runs with real engines at many random points
 	@$(PYTHON) -m tpt_runtime.setup
