@@ -12,7 +12,7 @@ QUICKSTART := examples/quickstart/$(if $(filter Linux-x86_64,$(shell uname -sm |
 CHART_CRD := charts/tpt-operator/files/tpt.dev_selfimprovementruns.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test e2e images check verify generate soak control-plane
+.PHONY: help quickstart test e2e images check verify generate docs soak control-plane
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ generate: ## Write what is generated from the models: crds/, the chart's copy, d
 	@$(BIN)/tpt crd --output crds
 	@$(BIN)/tpt crd --output $(dir $(CHART_CRD))
 	@$(BIN)/python -m tpt_runtime.core.reference > docs/reference.md
+
+docs: ## Build the documentation as a site, into site/
+	@$(PYTHON) -m tpt_runtime.setup --profile dev
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "make docs: site/index.html"
 
 soak: ## Run the planner's simulation with 100,000 examples, then end runs with real engines at many random points
 	@$(PYTHON) -m tpt_runtime.setup
