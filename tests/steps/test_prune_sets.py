@@ -219,7 +219,7 @@ def test_the_longest_summary_fits_into_a_termination_message(commands: CommandsO
         chunk(root / built.paths.evaluate_dir(number), built.paths.evaluate(number), found)
     prune(built.grade(1, 1, compare=None), context)
     summary = prune(built.prune(1, 1, evaluate=True, compare=1), context)
-    assert len(summary.metrics) == 27
+    assert len(summary.metrics) == 28
     assert summary.comparison is not None
     assert len(json.dumps(summary.full_wire(), separators=(",", ":")).encode()) < SUMMARY_BYTES - 500
 

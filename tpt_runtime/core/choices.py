@@ -40,6 +40,23 @@ class Deduplicate(StrEnum):
     EQUATIONS = "Equations"
 
 
+class Choose(StrEnum):
+    """Which of several samples that may be kept are."""
+
+    FIRST = "First"
+    SHORTEST = "Shortest"
+    MOST_LIKELY = "MostLikely"
+    RANDOM = "Random"
+
+
+class Weighting(StrEnum):
+    """How the examples are spread over easy and hard questions."""
+
+    NONE = "None"
+    UNIFORM = "Uniform"
+    PROP2DIFF = "Prop2Diff"
+
+
 class TrainFrom(StrEnum):
     """Which model a round fine-tunes."""
 

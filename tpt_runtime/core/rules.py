@@ -263,6 +263,11 @@ SAMPLING_RULES = (
     ),
 )
 
+
+def _cap(share: float, most: int) -> Fragment:
+    return {"solvedUpTo": share, "maxExamples": most}
+
+
 TRAINING_RULES = (
     Rule(
         path="spec.pruning",
@@ -273,6 +278,16 @@ TRAINING_RULES = (
         accepts=_at("spec.pruning", {"minExamples": 8, "maxExamples": 8}),
         rejects=_at("spec.pruning", {"minExamples": 9, "maxExamples": 8}),
         hint="set both: a round with fewer than minExamples ends the run",
+    ),
+    Rule(
+        path="spec.pruning",
+        check=lambda pruning: len({cap.solved_up_to for cap in pruning.difficulty_caps}) == len(pruning.difficulty_caps),
+        cel="self.difficultyCaps.all(cap, self.difficultyCaps.exists_one(other, other.solvedUpTo == cap.solvedUpTo))",
+        message="each solvedUpTo may stand once",
+        field_path=".difficultyCaps",
+        accepts=_at("spec.pruning", {"difficultyCaps": [_cap(0.5, 9), _cap(1, 9)]}),
+        rejects=_at("spec.pruning", {"difficultyCaps": [_cap(0.5, 9), _cap(0.5, 8)]}),
+        hint="give one cap for both",
     ),
     Rule(
         path="spec.training",

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from tpt_runtime.core.choices import (
     Batching,
+    Choose,
     Deduplicate,
     Keep,
     KeepCheckpoints,
@@ -22,7 +23,9 @@ from tpt_runtime.core.choices import (
     TrainFrom,
     TrainingEngine,
     VerifierType,
+    Weighting,
 )
+from tpt_runtime.core.difficulty import DifficultyCap
 from tpt_runtime.core.model import MUTABLE, Fraction, LongText, Model, ShortText, Uri
 from tpt_runtime.core.worker import Queue, Worker
 
@@ -165,6 +168,12 @@ class Pruning(Model):
     """Keep no right solution that states a false equation, such as 14 - 7 = 5 (with keep Correct); they are counted anyway."""
     max_examples: Annotated[int, Field(ge=1, le=100000000)] = 2000
     """Cap of a round's training set, chosen by a seeded shuffle."""
+    choose: Choose = Choose.FIRST
+    """Which correct samples of a question are kept: First drawn, Shortest, MostLikely (log-probability a token), or Random."""
+    weighting: Weighting = Weighting.NONE
+    """Uniform: maxExamples takes equally many of every question. Prop2Diff: the harder a question, the more of it (DART)."""
+    difficulty_caps: Annotated[list[DifficultyCap], Field(max_length=8)] = []
+    """Most examples from easy or hard questions: each entry caps those above the entry before it, in order of solvedUpTo."""
     min_examples: Annotated[int, Field(ge=1, le=100000000)] = 32
     """A round with fewer examples ends the run with TooFewExamples instead of training on next to nothing."""
     worker: Annotated[Worker, MUTABLE] = Worker()

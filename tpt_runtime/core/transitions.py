@@ -8,7 +8,7 @@ object; whether an optional object is there at all is a rule of its parent. `cha
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from tpt_runtime.core.model import Model, is_mutable
 from tpt_runtime.core.spec import Spec
@@ -91,6 +91,9 @@ def _fixed_fields(model: type[Model]) -> Iterator[tuple[str, str, type[Model] | 
 
 
 def _object(annotation: Any) -> type[Model] | None:
+    """Return the model of an object that is or may be there; None for anything else, a list of objects too."""
+    if get_origin(annotation) is list:
+        return None
     kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
     only = kinds[0] if len(kinds) == 1 else None
     return only if isinstance(only, type) and issubclass(only, Model) else None

@@ -3,16 +3,20 @@
 `Correct` is the method. `Parseable` and `Random` are its controls: as many samples, drawn from all prompts without regard to what
 is right, so that what correctness adds can be told from what more training adds. They are not drawn from the prompts that
 `Correct` keeps: to be among those, a prompt must have a right sample, and that choice alone was seen to be worth ten points of
-pass@1 (docs/decisions/0006-controls.md).
+pass@1 (docs/decisions/0006-controls.md). How many they keep follows from all of Correct's policies; which, from the lot alone.
+
+Every choice is made by prompt, or by a lot that hangs on seed, round, prompt and index: so not on the order of the prompts.
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tpt_runtime.core.choices import Keep
+from tpt_runtime.core.choices import Choose, Keep, Weighting
+from tpt_runtime.core.difficulty import DifficultyCap, cap_of, wanted
 from tpt_runtime.core.spec import Pruning
 from tpt_runtime.core.verdict import Verdict
 
@@ -31,6 +35,7 @@ class Fate(StrEnum):
     """Right, but one of its equations is not (checkArithmetic)."""
     REPEATED = "repeats another sample"
     ENOUGH = "enough of this prompt"
+    ENOUGH_OF_DIFFICULTY = "over the cap of its difficulty"
     CAPPED = "over maxExamples"
     NOT_DRAWN = "not drawn"
     """A control draws as many as Correct would keep; this one was not among them."""
@@ -45,12 +50,26 @@ class Candidate:
     marked: bool
     likeness: str
     """Equal for samples that count as the same under the run's `deduplicate`."""
+    tokens: int = 0
+    logprob: float = 0.0
+    """Mean over its tokens."""
     false_equation: bool = False
     """Whether it states one; only asked of what is correct."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """One sample that its prompt keeps."""
+
+    rank: int
+    """How many its prompt keeps besides and before it, where those have to be equally many."""
+    lot: str
+    prompt: str
+    index: int
+
+
 class Selection:
-    """Chooses the examples of a round, prompt by prompt and then under the cap; the order of the prompts changes nothing."""
+    """Chooses the examples of a round, prompt by prompt and then under the caps; the order of the prompts changes nothing."""
 
     def __init__(self, pruning: Pruning, seed: int, number: int) -> None:
         """Choose for round `number` of a run with `seed`."""
@@ -62,51 +81,93 @@ class Selection:
         """How many samples each fate met."""
         self.left_out: dict[tuple[str, int], Fate] = {}
         """Samples (prompt id, index) that their prompt had kept and that were left out after the last prompt, and why."""
-        self._size = 0
         self._pruning = pruning
-        self._lot = f"{seed}/{number}"
-        self._chosen: list[tuple[str, str, int]] = []
+        self._seed = f"{seed}/{number}"
+        self._sizes: Counter[DifficultyCap | None] = Counter()
+        self._chosen: defaultdict[DifficultyCap | None, list[_Chosen]] = defaultdict(list)
 
     def add(self, prompt: str, candidates: Sequence[Candidate]) -> dict[int, Fate]:
         """Return the fate of every sample of `prompt` by index; some of what it keeps may yet be left out (see `close`)."""
-        most = self._pruning.max_correct_per_prompt
-        fates = correct = _keep(candidates, self._pruning, Keep.CORRECT, most)
-        self.correct += sum(candidate.verdict is Verdict.CORRECT for candidate in candidates)
+        pruning, correct = self._pruning, sum(candidate.verdict is Verdict.CORRECT for candidate in candidates)
+        most = wanted(pruning.max_correct_per_prompt, pruning.weighting, len(candidates), correct)
+        fates = _keep(self._in_order(prompt, candidates, pruning.choose), pruning, Keep.CORRECT, most)
+        cap = cap_of(pruning.difficulty_caps, len(candidates), correct)
+        self.correct += correct
         self.false_equations += sum(candidate.false_equation for candidate in candidates)
-        self._size += sum(fate is Fate.KEPT for fate in correct.values())
-        if self._pruning.keep is not Keep.CORRECT:
-            drawn = sorted(candidates, key=lambda candidate: _lot(f"{self._lot}/{prompt}/{candidate.index}"))
-            fates = _keep(drawn, self._pruning, self._pruning.keep, most)
+        self._sizes[cap] += _kept(fates)
+        if pruning.keep is not Keep.CORRECT:
+            drawn = self._in_order(prompt, candidates, Choose.RANDOM)
+            fates, cap = _keep(drawn, pruning, pruning.keep, pruning.max_correct_per_prompt), None
         self.fates.update(fates.values())
-        kept = [index for index, fate in fates.items() if fate is Fate.KEPT]
-        self._chosen += [(_lot(f"{self._lot}/shuffle/{prompt}/{index}"), prompt, index) for index in kept]
+        self._chosen[cap] += self._ranked(prompt, [index for index, fate in fates.items() if fate is Fate.KEPT])
         return fates
 
     def close(self) -> list[tuple[str, int]]:
         """Return what is kept, (prompt id, sample index) in training order; call it once, after the last prompt.
 
-        By lot a control keeps as many as Correct would, and then everybody at most `maxExamples`.
+        First every difficulty that has a cap is brought below it, then all together below `maxExamples`. A control keeps as many
+        as Correct would, by lot.
         """
-        chosen = [(prompt, index) for _, prompt, index in sorted(self._chosen)]
-        cap = self._pruning.max_examples
-        self.left_out = dict.fromkeys(chosen[self._size :], Fate.NOT_DRAWN) | dict.fromkeys(chosen[cap : self._size], Fate.CAPPED)
+        size = sum(count if cap is None else min(count, cap.max_examples) for cap, count in self._sizes.items())
+        if self._pruning.keep is Keep.CORRECT:
+            chosen = [one for cap, found in self._chosen.items() for one in self._below(found, cap)]
+        else:
+            chosen = self._first(self._chosen[None], size, Fate.NOT_DRAWN)
+        kept = self._first(chosen, self._pruning.max_examples, Fate.CAPPED)
         self.fates += Counter(self.left_out.values())
         self.fates -= Counter({Fate.KEPT: len(self.left_out)})
-        return chosen[: min(cap, self._size)]
+        return [(one.prompt, one.index) for one in sorted(kept, key=lambda one: (one.lot, one.prompt, one.index))]
+
+    def _below(self, chosen: list[_Chosen], cap: DifficultyCap | None) -> list[_Chosen]:
+        return chosen if cap is None else self._first(chosen, cap.max_examples, Fate.ENOUGH_OF_DIFFICULTY)
+
+    def _first(self, chosen: list[_Chosen], most: int, why: Fate) -> list[_Chosen]:
+        """Return the first `most` by rank and lot, and take note of why the others are left out."""
+        ordered = sorted(chosen, key=lambda one: (one.rank, one.lot, one.prompt, one.index))
+        self.left_out |= {(one.prompt, one.index): why for one in ordered[most:]}
+        return ordered[:most]
+
+    def _ranked(self, prompt: str, kept: list[int]) -> Iterator[_Chosen]:
+        equal = self._pruning.weighting is Weighting.UNIFORM and self._pruning.keep is Keep.CORRECT
+        for rank, index in enumerate(kept):
+            yield _Chosen(rank if equal else 0, self._lot("shuffle", prompt, index), prompt, index)
+
+    def _in_order(self, prompt: str, candidates: Sequence[Candidate], choose: Choose) -> list[Candidate]:
+        """Return the samples of `prompt` with those in front that are to be kept before others."""
+        match choose:
+            case Choose.FIRST:
+                return list(candidates)
+            case Choose.SHORTEST:
+                return sorted(candidates, key=lambda one: (one.tokens, one.index))
+            case Choose.MOST_LIKELY:
+                return sorted(candidates, key=lambda one: (_unlikeliness(one), one.index))
+            case Choose.RANDOM:
+                return sorted(candidates, key=lambda one: (self._lot(prompt, one.index), one.index))
+
+    def _lot(self, *place: str | int) -> str:
+        return hashlib.sha256("/".join(map(str, (self._seed, *place))).encode()).hexdigest()
 
 
-def _keep(candidates: Sequence[Candidate], pruning: Pruning, keep: Keep, size: int) -> dict[int, Fate]:
-    """Keep the first `size` eligible candidates that differ from one another, in the order given."""
+def _unlikeliness(candidate: Candidate) -> float:
+    return math.inf if math.isnan(candidate.logprob) else -candidate.logprob
+
+
+def _keep(candidates: Sequence[Candidate], pruning: Pruning, keep: Keep, most: int) -> dict[int, Fate]:
+    """Keep the first `most` eligible candidates that differ from one another, in the order given."""
     fates: dict[int, Fate] = {}
     seen: set[str] = set()
     for candidate in candidates:
         fate = _ineligible(candidate, keep, pruning)
         if fate is None:
-            fate = Fate.REPEATED if candidate.likeness in seen else Fate.ENOUGH if len(seen) >= size else Fate.KEPT
+            fate = Fate.REPEATED if candidate.likeness in seen else Fate.ENOUGH if len(seen) >= most else Fate.KEPT
         if fate is Fate.KEPT:
             seen.add(candidate.likeness)
         fates[candidate.index] = fate
     return fates
+
+
+def _kept(fates: dict[int, Fate]) -> int:
+    return sum(fate is Fate.KEPT for fate in fates.values())
 
 
 def _ineligible(candidate: Candidate, keep: Keep, pruning: Pruning) -> Fate | None:
@@ -122,7 +183,3 @@ def _ineligible(candidate: Candidate, keep: Keep, pruning: Pruning) -> Fate | No
     if keep is Keep.CORRECT and pruning.check_arithmetic and candidate.false_equation:
         return Fate.FALSE_EQUATION
     return Fate.UNMARKED if pruning.verifier.require_marker and not candidate.marked else None
-
-
-def _lot(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -76,7 +76,7 @@ def _candidate(sample: Sample, grade: Grade, pruning: Pruning) -> Candidate:
     text, verdict = sample["text"], Verdict(grade["verdict"])
     false = verdict is Verdict.CORRECT and pruning.verifier.type in WITH_EQUATIONS and has_false_equation(text)
     alike = likeness(text, pruning.deduplicate, sample["index"])
-    return Candidate(sample["index"], verdict, grade["marked"], alike, false_equation=false)
+    return Candidate(sample["index"], verdict, grade["marked"], alike, sample["tokens"], sample["logprob"], false)
 
 
 def _settled(path: Path, selection: Selection) -> Iterator[GradedPrompt]:
