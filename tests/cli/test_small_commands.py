@@ -61,6 +61,22 @@ class TestGrade:
         assert result.exit_code == 2
         assert "1,10" in result.stderr
 
+    def test_a_verdict_explains_itself(self, tpt: Tpt, traces: Path) -> None:
+        result = tpt("grade", traces, "--explain", "--line", "1")
+        assert result.exit_code == 0
+        lines = [line.split(None, 1) for line in result.stdout.splitlines()]
+        assert lines[0] == ["line", "1, id a"]
+        assert [line[0] for line in lines[1:]] == ["verdict", "reference", "pattern", "place", "answer", "reason"]
+
+    @pytest.mark.parametrize(
+        ("options", "says"),
+        [(["--line", "1"], "add --explain"), (["--explain", "--output", "x"], "leave out --explain or --output")],
+    )
+    def test_options_that_do_not_go_together_are_told(self, tpt: Tpt, traces: Path, options: list[str], says: str) -> None:
+        result = tpt("grade", traces, *options)
+        assert result.exit_code == 2
+        assert says in result.stderr
+
 
 class TestCrd:
     def test_it_is_printed(self, tpt: Tpt) -> None:

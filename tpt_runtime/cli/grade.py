@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from tpt_runtime.verify.traces import GradeRequest
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -36,7 +39,9 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     show_default=True,
     help="Longest time that one verdict may take.",
 )
-def command(traces: Path, verifier: str, output: Path | None, k: tuple[int, ...], timeout_seconds: float) -> None:
+@click.option("--explain", is_flag=True, help="Print why each verdict is what it is, in words, instead of the figures.")
+@click.option("--line", type=click.IntRange(1), help="With --explain: only the trace on this line of the file.")
+def command(traces: Path, explain: bool, line: int | None, **settings: Any) -> None:
     """Grade TRACES, a JSONL file with `id`, `solution` and `reference` on every line, and print one JSON object.
 
     Lines that share an id are samples of one question. A reference is a bare answer or a GSM8K solution (`... #### 18`). The
@@ -44,5 +49,21 @@ def command(traces: Path, verifier: str, output: Path | None, k: tuple[int, ...]
     """
     from tpt_runtime.verify.traces import GradeRequest, grade_file
 
-    request = GradeRequest(traces, verifier=verifier, output=output, k=k, timeout_seconds=timeout_seconds)
-    click.echo(json.dumps(grade_file(request), ensure_ascii=False))
+    request = GradeRequest(traces, **settings)
+    if explain and request.output is not None:
+        raise click.UsageError("--output takes verdicts, not explanations: leave out --explain or --output")
+    if line is not None and not explain:
+        raise click.UsageError("--line chooses the trace to explain: add --explain")
+    if explain:
+        _explain(request, line)
+    else:
+        click.echo(json.dumps(grade_file(request), ensure_ascii=False))
+
+
+def _explain(request: "GradeRequest", line: int | None) -> None:
+    from tpt_runtime.verify.explain import explain_file
+
+    for trace, lines in explain_file(request, line):
+        click.echo(f"line {trace.line}, id {trace.prompt}")
+        for name, words in lines:
+            click.echo(f"  {name:<12}{words}")

@@ -91,6 +91,18 @@ def find_answer(solution: str) -> Found | None:
     return last_stated(own.text, own.continental)
 
 
+def marked_answers(solution: str) -> list[Found]:
+    """Return what stands at the marks of `solution` that answer, in order: the last one is found, unless it is taken back."""
+    own = _own_problem(solution)
+    found = (_strong(own.text, mark, own.continental) for mark in own.marks[-_MARKS_TRIED:])
+    return [strong[1] for strong in found if strong]
+
+
+def own_text(solution: str) -> str:
+    """Return `solution`, typed, without the further turns and problems that a model makes up after its answer."""
+    return _own_problem(solution).text
+
+
 def find_expression(solution: str) -> tuple[str, str] | None:
     """Return the final answer of `solution` as text, and its pattern, for references that are no numbers.
 
@@ -139,25 +151,25 @@ def _strong(text: str, mark: re.Match[str], continental: bool) -> tuple[Span, Fo
     span = span_at(text, mark)
     if span is None:
         return None
-    raw = text[span.start : span.end]
+    raw, place = text[span.start : span.end], text[min(span.start, mark.start()) : max(span.end, mark.end())]
     reading = read(raw, continental)
     if span.pattern == ANSWER:
         follows = span.start > mark.start()
         accepted = (Shape.NUMBER, Shape.CHOICE, Shape.EXPRESSION) if follows else (Shape.NUMBER, Shape.SENTENCE)
         answers = reading.shape in accepted and not (follows and _opens_working(text, span, reading))
-        return (span, Found(raw.strip(), reading, ANSWER)) if answers else None
+        return (span, Found(raw.strip(), reading, ANSWER, place)) if answers else None
     if reading.shape is Shape.PROSE:
         return _in_words(raw, span, continental)
     if reading.shape is Shape.NONE and span.pattern == HASHES:
         return None
-    return span, Found(raw.strip(), reading, span.pattern)
+    return span, Found(raw.strip(), reading, span.pattern, place)
 
 
 def _in_words(raw: str, span: Span, continental: bool) -> tuple[Span, Found]:
     """Return the answer of a marked text that states several numbers: only a working or bold type tells which is meant."""
     found = last_stated(raw, continental)
     if found is None or (found.pattern == LAST and "=" not in raw):
-        return span, Found(raw.strip(), Reading(Shape.CHOICE), span.pattern)
+        return span, Found(raw.strip(), Reading(Shape.CHOICE), span.pattern, raw.strip())
     return span, found
 
 
@@ -193,4 +205,4 @@ def _as_revised(text: str, span: Span, found: Found, continental: bool) -> Found
         return None if refuted else found
     if found.reading.number is not None and same(found.reading.number, revised.reading.number):
         return found
-    return Found(revised.text, revised.reading, REVISED)
+    return Found(revised.text, revised.reading, REVISED, revised.place)

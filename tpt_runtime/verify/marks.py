@@ -77,6 +77,8 @@ class Found:
     """As it stood in the solution."""
     reading: Reading
     pattern: str
+    place: str = ""
+    """The words that it was read from, mark included."""
 
     @property
     def marked(self) -> bool:

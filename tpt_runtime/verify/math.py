@@ -41,17 +41,17 @@ class Math:
 
     def check_reference(self, reference: str) -> str | None:
         """Return why no answer can be compared with `reference`, or None if one can."""
-        answer = _reference(reference)
+        answer = read_reference(reference)
         return None if answer.number is not None else _problem_with(answer.text)
 
     def is_quick(self, reference: str) -> bool:
         """Return whether no expression has to be parsed to check `reference`."""
-        answer = _reference(reference)
+        answer = read_reference(reference)
         return answer.number is not None or symbolic.is_words(answer.text) or _plain_problem_with(answer.text) is not None
 
     def grade_quickly(self, solution: str, reference: str) -> Grade | None:
         """Return the grade unless Math-Verify is needed for it."""
-        answer = _reference(reference)
+        answer = read_reference(reference)
         if answer.number is None:
             return _grade_text(solution, answer)
         plain = _plain_hashes(solution) if answer.integer is not None else None
@@ -62,7 +62,7 @@ class Math:
     def grade(self, solution: str, reference: str) -> Grade:
         """Return the grade of `solution`."""
         quick = self.grade_quickly(solution, reference)
-        return quick if quick is not None else _grade_expression(solution, _reference(reference))
+        return quick if quick is not None else _grade_expression(solution, read_reference(reference))
 
     def warm_up(self) -> None:
         """Import Math-Verify."""
@@ -70,7 +70,8 @@ class Math:
 
 
 @lru_cache(maxsize=8192)
-def _reference(reference: str) -> ReferenceAnswer:
+def read_reference(reference: str) -> ReferenceAnswer:
+    """Return the answer of a reference: what follows its last `####`, or stands in its last box, or all of it."""
     text = typed(reference).strip()
     if "####" in text:
         text = text.rpartition("####")[2].strip()

@@ -8,6 +8,7 @@ the last number, numbers in brackets and circumstances ("in 5 days", "from 9 egg
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from tpt_runtime.verify.marks import ANSWER, BOLD, LAST, Found, is_supposed, is_word, marks_in
 from tpt_runtime.verify.numbers import same
@@ -90,7 +91,7 @@ def _first_answer(sentences: Iterable[str], continental: bool) -> Found | None:
             return Found(sentence.strip(), Reading(Shape.NONE), LAST)
         found = _in_sentence(sentence, continental)
         if found:
-            return found
+            return replace(found, place=sentence.strip())
     return None
 
 

@@ -70,6 +70,12 @@ def is_expression(text: str) -> bool:
     return _parse(text) is not None
 
 
+def shown(text: str) -> str | None:
+    """Return what `text` is parsed as, in SymPy's words; None if it cannot be parsed. May take for ever, as all parsing."""
+    parsed = _parse(text)
+    return None if parsed is None else str(parsed)
+
+
 def equal_expressions(answer: str, reference: str) -> bool:
     """Return whether two expressions are equal; may take for ever (see the module's text)."""
     verify = _math_verify().verify

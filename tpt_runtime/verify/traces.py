@@ -96,7 +96,7 @@ def grade_file(request: GradeRequest) -> dict[str, Any]:
         GradingPool(chosen, request.timeout_seconds, request.workers) as pool,
     ):
         traces = read_traces(request.traces, references.check)
-        for trace, grade in pool.grade((trace, _known_grade(trace) or trace.solution, trace.reference) for trace in traces):
+        for trace, grade in pool.grade((trace, known_grade(trace) or trace.solution, trace.reference) for trace in traces):
             counts.add(trace.prompt, grade.verdict)
             write(_verdict_line(trace, grade))
     if not counts.samples:
@@ -138,7 +138,8 @@ def _checked_k(ks: Sequence[int]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(ks))
 
 
-def _known_grade(trace: Trace) -> Grade | None:
+def known_grade(trace: Trace) -> Grade | None:
+    """Return the grade of a trace that no verifier has to see."""
     return Grade(Verdict.TRUNCATED) if trace.truncated else None
 
 
