@@ -7,32 +7,18 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tpt_runtime.core.crd import GROUP, PLURAL, VERSION
 from tpt_runtime.core.errors import ConfigurationError, TptError
+from tpt_viewer.access import Access
 
 Json = dict[str, Any]
 
 REQUEST_SECONDS = 30.0
 WATCH_SECONDS = 20
 """How long one request of a watch lasts; after each the run is read anew, so that nothing is missed for longer."""
-
-
-@dataclass(frozen=True)
-class Access:
-    """Which cluster, as the command line says it."""
-
-    kubeconfig: Path | None = None
-    context: str | None = None
-    namespace: str | None = None
-
-    @property
-    def given(self) -> bool:
-        """Whether the command line names a cluster, a context or a namespace."""
-        return any((self.kubeconfig, self.context, self.namespace))
 
 
 class Cluster:

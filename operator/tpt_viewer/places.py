@@ -13,7 +13,8 @@ from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.spec import Run
 from tpt_runtime.core.status import RunStatus
 from tpt_runtime.local.workdir import Workdir
-from tpt_viewer.cluster import Access, Cluster, Json, connect
+from tpt_viewer.access import Access
+from tpt_viewer.cluster import Cluster, Json, connect
 from tpt_viewer.seen import Seen, from_folder, from_resource
 
 LOOK_SECONDS = 1.0

@@ -2,8 +2,7 @@
 
 import click
 
-from tpt_viewer.cluster import Access
-from tpt_viewer.options import of_cluster
+from tpt_viewer.access import Access, of_cluster
 
 
 @click.command("status", short_help="Say how runs stand, in a cluster or in a work folder.")

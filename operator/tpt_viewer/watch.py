@@ -4,8 +4,7 @@ import sys
 
 import click
 
-from tpt_viewer.cluster import Access
-from tpt_viewer.options import of_cluster
+from tpt_viewer.access import Access, of_cluster
 
 
 @click.command("watch", short_help="Follow a run until it is over.")

@@ -1,14 +1,28 @@
-"""The options that every command has which asks a cluster; they are kubectl's own."""
+"""Which cluster a command asks: options as kubectl has them. It imports no more than click, so that `tpt --help` stays quick."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tpt_viewer.cluster import Access
-
 Command = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Access:
+    """Which cluster, as the command line says it."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether the command line names a cluster, a context or a namespace."""
+        return any((self.kubeconfig, self.context, self.namespace))
+
 
 _OPTIONS = (
     click.option("-n", "--namespace", help="Namespace of the run.  [default: that of the context]"),
