@@ -64,7 +64,7 @@ def find(environment: Mapping[str, str]) -> tuple[Path, str]:
     if not lacking:
         return folder, ""
     where = f"KUBEBUILDER_ASSETS names a folder without {', '.join(lacking)}" if named else "KUBEBUILDER_ASSETS is not set"
-    return folder, f"no control plane to test with ({where}): `make control-plane` gets one"
+    return folder, f"no control plane to test with ({where}): `make control-plane` downloads one and names it"
 
 
 def in_ci(environment: Mapping[str, str]) -> bool:
@@ -111,12 +111,11 @@ def published(text: str, archive: Archive) -> str:
     raise DownloadFailed(f"{archive.checksums} has no checksum of {archive.name}; are the version and the URL right?")
 
 
-def download(archive: Archive, folder: Path) -> Path:
-    """Return the archive, whole and with the right checksum, in `folder`; what was downloaded of it before is gone on with."""
+def download(archive: Archive, partial: Path) -> None:
+    """Have the archive lie at `partial`, whole and with the right checksum; what was downloaded of it before is gone on with."""
     with _open(archive.checksums) as answer:
         text = b"".join(_chunks(answer, archive.checksums)).decode(errors="replace")
     expected = published(text, archive)
-    partial = folder / f"{archive.name}.partial"
     if not partial.is_file() or _digest(partial, archive) != expected:
         _go_on(archive, partial)
     found = _digest(partial, archive)
@@ -124,22 +123,21 @@ def download(archive: Archive, folder: Path) -> Path:
         partial.unlink()
         message = f"{archive.url} has the {archive.algorithm} {found}, published is {expected}"
         raise DownloadFailed(f"{message}: it was thrown away; run the same command again, and if this stays, trust no such file")
-    return partial
 
 
 def unpack(archive: Archive, file: Path, into: Path) -> None:
-    """Take the programs out of an archive."""
-    with tarfile.open(file) as opened:
-        for program, member in archive.members.items():
-            try:
-                content = opened.extractfile(member)
-            except KeyError:
-                content = None
-            if content is None:
-                raise DownloadFailed(f"{archive.url} holds no file {member}: it is not the release that was expected")
-            with (into / program).open("wb") as out:
-                shutil.copyfileobj(content, out, CHUNK)
-            (into / program).chmod(0o755)
+    """Take the programs out of an archive, in one pass: it may be large."""
+    lacking = {member: program for program, member in archive.members.items()}
+    with tarfile.open(file, "r|gz") as opened:
+        for member in opened:
+            content = opened.extractfile(member) if member.name in lacking else None
+            if content is not None:
+                program = into / lacking.pop(member.name)
+                with program.open("wb") as out:
+                    shutil.copyfileobj(content, out, CHUNK)
+                program.chmod(0o755)
+    if lacking:
+        raise DownloadFailed(f"{archive.url} holds no {', '.join(lacking)}: it is not the release that was expected")
 
 
 def provide(wanted: Sequence[Archive], target: Path) -> None:
@@ -148,14 +146,16 @@ def provide(wanted: Sequence[Archive], target: Path) -> None:
     with _alone(target.parent):
         if target.is_dir():
             return
-        files = [(archive, download(archive, target.parent)) for archive in wanted]
+        partial = {archive.name: target.with_name(f"{target.name}-{archive.name}.partial") for archive in wanted}
+        for archive in wanted:
+            download(archive, partial[archive.name])
         with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=target.parent) as fresh:
             unpacked = Path(fresh, "programs")
             unpacked.mkdir()
-            for archive, file in files:
-                unpack(archive, file, unpacked)
+            for archive in wanted:
+                unpack(archive, partial[archive.name], unpacked)
             unpacked.rename(target)
-        for _, file in files:
+        for file in partial.values():
             file.unlink()
 
 

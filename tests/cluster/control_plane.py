@@ -40,18 +40,18 @@ class ControlPlane:
 
 
 @contextlib.contextmanager
-def control_plane(binaries: Path, folder: Path) -> Iterator[ControlPlane]:
-    """Start a control plane whose data and logs lie in `folder`; it ends with the context."""
+def control_plane(binaries: Path, folder: Path, *api_server: str) -> Iterator[ControlPlane]:
+    """Start a control plane whose data and logs lie in `folder`; it ends with the context. `api_server`: more arguments of it."""
     running: list[subprocess.Popen[bytes]] = []
     try:
-        yield _start(binaries, folder, running)
+        yield _start(binaries, folder, running, api_server)
     finally:
         for process in reversed(running):
             process.kill()
             process.wait()
 
 
-def _start(binaries: Path, folder: Path, running: list[subprocess.Popen[bytes]]) -> ControlPlane:
+def _start(binaries: Path, folder: Path, running: list[subprocess.Popen[bytes]], api_server: tuple[str, ...]) -> ControlPlane:
     client, peer, api, manager = _ports(4)
     keys = folder / "keys"
     keys.mkdir(parents=True)
@@ -80,6 +80,7 @@ def _start(binaries: Path, folder: Path, running: list[subprocess.Popen[bytes]])
         *("--endpoint-reconciler-type", "none", "--authorization-mode", "RBAC", "--token-auth-file", str(keys / "tokens.csv")),
         *("--service-account-issuer", "https://kubernetes.default.svc"),
         *("--service-account-key-file", str(account_key), "--service-account-signing-key-file", str(account_key)),
+        *api_server,
     )
     plane = ControlPlane(
         f"https://127.0.0.1:{api}",
@@ -89,9 +90,9 @@ def _start(binaries: Path, folder: Path, running: list[subprocess.Popen[bytes]])
         kubeconfig=keys / "admin.kubeconfig",
     )
     _wait_until_ready(plane, folder, running)
-    plane.kubeconfig.write_text(_kubeconfig(plane, plane.token))
+    plane.kubeconfig.write_text(kubeconfig(plane, plane.token))
     config = keys / "manager.kubeconfig"
-    config.write_text(_kubeconfig(plane, words["system:kube-controller-manager"]))
+    config.write_text(kubeconfig(plane, words["system:kube-controller-manager"]))
     start(
         "kube-controller-manager",
         *("--kubeconfig", str(config), "--use-service-account-credentials", "--leader-elect=false"),
@@ -118,7 +119,8 @@ def scheduler(plane: ControlPlane, folder: Path) -> Iterator[None]:
         process.wait()
 
 
-def _kubeconfig(plane: ControlPlane, token: str) -> str:
+def kubeconfig(plane: ControlPlane, token: str) -> str:
+    """Return what kubectl and its like read."""
     authority = base64.b64encode(plane.authority.read_bytes()).decode()
     config = {
         "apiVersion": "v1",

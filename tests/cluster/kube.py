@@ -42,7 +42,7 @@ class Kube:
     def put(self, path: str, body: Json) -> Json:
         return self._ask("PUT", path, {}, body)
 
-    def patch(self, path: str, body: Json, kind: str = "merge-patch+json", **query: str) -> Json:
+    def patch(self, path: str, body: Json | list[Json], kind: str = "merge-patch+json", **query: str) -> Json:
         return self._ask("PATCH", path, query, body, f"application/{kind}")
 
     def delete(self, path: str, **options: Any) -> Json:

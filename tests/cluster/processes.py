@@ -1,13 +1,12 @@
 """Operators as processes of their own, under their own account."""
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.cluster.conftest import ROOT, Cluster, account
-from tests.cluster.control_plane import ControlPlane
+from tests.cluster.control_plane import kubeconfig
 
 IMAGES = [f"--{role}-image={role}:1" for role in ("sampler", "pruner", "trainer")]
 PROGRAM = ("-m", "tpt_operator")
@@ -19,7 +18,7 @@ class Processes:
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self._cluster, self._folder = cluster, folder
         self._config = folder / "kubeconfig"
-        self._config.write_text(json.dumps(kubeconfig(cluster.plane, account(cluster.kube, cluster.namespace))))
+        self._config.write_text(kubeconfig(cluster.plane, account(cluster.kube, cluster.namespace)))
         self.running: list[subprocess.Popen[bytes]] = []
 
     def start(self, *flags: str, program: tuple[str, ...] = PROGRAM, **environment: str) -> subprocess.Popen[bytes]:
@@ -47,15 +46,3 @@ class Processes:
 
     def _log(self, number: int) -> Path:
         return self._folder / f"operator-{number}.log"
-
-
-def kubeconfig(plane: ControlPlane, token: str) -> dict[str, object]:
-    """Return how kubectl and its like reach `plane` with `token`."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "local", "cluster": {"server": plane.url, "certificate-authority": str(plane.authority)}}],
-        "users": [{"name": "local", "user": {"token": token}}],
-        "contexts": [{"name": "local", "context": {"cluster": "local", "user": "local"}}],
-        "current-context": "local",
-    }

@@ -1,6 +1,5 @@
 """`tpt status` and `tpt watch` against a real API server, and the same by the real kubectl's plugin."""
 
-import json
 import os
 import socket
 import subprocess
@@ -11,9 +10,9 @@ import yaml
 from click.testing import CliRunner
 
 from tests.cluster.conftest import ROOT, condition
-from tests.cluster.kube import RUNS
+from tests.cluster.control_plane import kubeconfig
+from tests.cluster.kube import RUNS, Json
 from tests.cluster.kubelet import DONE, label
-from tests.cluster.processes import kubeconfig
 from tpt_viewer.plugin import main
 
 
@@ -76,7 +75,7 @@ def test_kubectl_follows_a_run_to_its_end(cluster, kubectl):
 def test_kubectl_ends_with_1_where_the_run_has_failed(cluster, kubectl):
     program, environment = kubectl
     cluster.create()
-    failed = {"type": "Failed", "status": "True", "reason": "AttemptsExhausted", "message": "the GPU fell over"}
+    failed: Json = {"type": "Failed", "status": "True", "reason": "AttemptsExhausted", "message": "the GPU fell over"}
     failed |= {"observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}
     cluster.kube.patch(
         f"{RUNS.format(cluster.namespace)}/example/status", {"status": {"phase": "Failed", "conditions": [failed]}}
@@ -126,7 +125,7 @@ class TestRefusals:
         accounts = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts"
         token = cluster.kube.post(f"{accounts}/default/token", {"spec": {}})["status"]["token"]
         config = tmp_path / "kubeconfig"
-        config.write_text(json.dumps(kubeconfig(cluster.plane, token)))
+        config.write_text(kubeconfig(cluster.plane, token))
         monkeypatch.setenv("KUBECONFIG", str(config))
         result = tpt("status", "example")
         assert result.exit_code == 64
@@ -137,7 +136,7 @@ class TestRefusals:
     def test_who_may_not_read_events_still_sees_the_run(self, cluster, tmp_path, kubectl):
         token = may_see_runs(cluster)
         config = tmp_path / "kubeconfig"
-        config.write_text(json.dumps(kubeconfig(cluster.plane, token)))
+        config.write_text(kubeconfig(cluster.plane, token))
         cluster.operator()
         cluster.kubelet()
         cluster.create(maxRounds=1)
@@ -150,7 +149,7 @@ class TestRefusals:
 
     def test_credentials_that_are_no_longer_good_are_told(self, cluster, tpt, tmp_path, monkeypatch):
         config = tmp_path / "kubeconfig"
-        config.write_text(json.dumps(kubeconfig(cluster.plane, "not-a-token")))
+        config.write_text(kubeconfig(cluster.plane, "not-a-token"))
         monkeypatch.setenv("KUBECONFIG", str(config))
         result = tpt("status")
         assert result.exit_code == 64

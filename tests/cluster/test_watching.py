@@ -15,11 +15,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.cluster import binaries
 from tests.cluster.conftest import until
 from tests.cluster.kube import PODS, RUNS
 from tests.cluster.kubelet import DONE, label
-from tests.cluster.processes import kubeconfig
 from tests.prometheus import program
 from tpt_operator.controller import Controller
 from tpt_operator.pods import METRICS_PORT
@@ -251,15 +249,13 @@ def test_an_operator_whose_watches_have_gone_silent_is_not_healthy(cluster, monk
 
 
 @pytest.fixture
-def kubectl(cluster, tmp_path):
-    found, _ = binaries.find(os.environ)
-    if not (found / "kubectl").is_file():
+def kubectl(cluster):
+    found = cluster.plane.programs / "kubectl"
+    if not found.is_file():
         pytest.skip("there is no kubectl beside the control plane")
-    config = tmp_path / "admin"
-    config.write_text(json.dumps(kubeconfig(cluster.plane, cluster.plane.token)))
 
     def run(*arguments):
-        command = [found / "kubectl", "--kubeconfig", config, "--namespace", cluster.namespace, *arguments]
+        command = [found, "--kubeconfig", cluster.plane.kubeconfig, "--namespace", cluster.namespace, *arguments]
         done = subprocess.run(command, capture_output=True, check=True, timeout=60, text=True)
         return done.stdout
 
