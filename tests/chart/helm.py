@@ -17,22 +17,25 @@ SECONDS = 60.0
 Json = dict[str, Any]
 
 
-def program() -> str:
-    """Return where Helm is; without it the test is left out, but not in CI."""
+def program(name: str = "helm") -> str:
+    """Return where Helm is (`helm3`: its version 3); without it the test is left out, but not in CI."""
     named = os.environ.get("KUBEBUILDER_ASSETS")
-    found = shutil.which("helm", path=named) if named else None
-    found = found or shutil.which("helm")
+    found = shutil.which(name, path=named) if named else None
+    found = found or shutil.which(name)
     if found is None:
-        why = "there is no helm in KUBEBUILDER_ASSETS or on the PATH"
+        why = f"there is no {name} in KUBEBUILDER_ASSETS or on the PATH"
         if in_ci(os.environ):
             pytest.fail(f"{why}, and CI must not pass without the tests of the chart")
         pytest.skip(f"{why}: the tests of the chart are left out")
     return found
 
 
-def helm(*arguments: str) -> str:
-    done = subprocess.run([program(), *arguments], capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert done.returncode == 0, f"helm {' '.join(arguments)}: {done.stdout}{done.stderr}"
+def helm(*arguments: str, name: str = "helm", kubeconfig: Path | None = None, seconds: float = SECONDS) -> str:
+    """Run Helm, against the cluster of `kubeconfig` if there is one, and return what it prints."""
+    environment = dict(os.environ) | ({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})
+    command = [program(name), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
+    assert done.returncode == 0, f"{name} {' '.join(arguments)}: {done.stdout}{done.stderr}"
     return done.stdout
 
 

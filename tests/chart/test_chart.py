@@ -9,6 +9,7 @@ from tests.chart.helm import CHART, helm, one, rendered
 from tpt_operator.__main__ import main
 from tpt_runtime import __version__
 from tpt_runtime.core.crd import FILE, crd, crd_yaml
+from tpt_runtime.core.resource import parse_run
 
 ROOT = Path(__file__).parents[2]
 RULES = yaml.safe_load((CHART / "files" / "rbac-rules.yaml").read_text(encoding="utf-8"))
@@ -25,9 +26,18 @@ def understood(manifests):
     return main.make_context("tpt_operator", list(container(manifests)["args"])).params
 
 
+def of_operator(manifests, *kinds):
+    """Return the manifests of some kinds, without those of `helm test`."""
+    return [item for item in manifests if item["kind"] in kinds and not is_test(item)]
+
+
+def is_test(item):
+    return item["metadata"].get("annotations", {}).get("helm.sh/hook") == "test"
+
+
 def grants(manifests):
     """Return the rules of each role, by where they hold: None is everywhere."""
-    found = [item for item in manifests if item["kind"] in ("Role", "ClusterRole")]
+    found = of_operator(manifests, "Role", "ClusterRole")
     return [(item["metadata"].get("namespace"), rule) for item in found for rule in item["rules"]]
 
 
@@ -61,9 +71,9 @@ def test_for_one_namespace_it_may_do_nothing_elsewhere():
 def test_every_role_is_bound_to_the_operators_account(values):
     manifests = rendered(**values)
     account = one(manifests, "ServiceAccount")["metadata"]
-    bindings = [item for item in manifests if item["kind"] in ("RoleBinding", "ClusterRoleBinding")]
+    bindings = of_operator(manifests, "RoleBinding", "ClusterRoleBinding")
     given = {(item["roleRef"]["kind"], item["roleRef"]["name"], item["metadata"].get("namespace")) for item in bindings}
-    roles = [item for item in manifests if item["kind"] in ("Role", "ClusterRole")]
+    roles = of_operator(manifests, "Role", "ClusterRole")
     assert given == {(item["kind"], item["metadata"]["name"], item["metadata"].get("namespace")) for item in roles}
     subject = {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
     assert all(item["subjects"] == [subject] for item in bindings)
@@ -120,9 +130,48 @@ def test_the_definition_comes_with_the_chart_unless_it_is_left_out():
     assert "Deployment" in without
 
 
-def test_uninstalling_leaves_the_definition_and_so_all_runs():
+def test_neither_helm_nor_argo_cd_removes_the_definition_and_so_all_runs_unless_told_to():
     definition = one(rendered(), "CustomResourceDefinition", crd()["metadata"]["name"])
-    assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    kept = {"helm.sh/resource-policy": "keep", "argocd.argoproj.io/sync-options": "Prune=false,Delete=false"}
+    assert definition["metadata"]["annotations"] == kept
+    loose = one(rendered(crds__keep="false"), "CustomResourceDefinition", crd()["metadata"]["name"])
+    assert "annotations" not in loose["metadata"]
+    assert loose["spec"] == definition["spec"]
+
+
+@pytest.mark.parametrize("values", MODES.values(), ids=MODES)
+def test_the_trial_is_where_runs_are_carried_out_and_may_only_read_its_run(values):
+    manifests = [item for item in rendered(**values) if is_test(item)]
+    assert {item["metadata"]["namespace"] for item in manifests} == {values.get("watchNamespace", "tpt-system")}
+    (run,) = (item for item in manifests if item["kind"] == "SelfImprovementRun")
+    (role,) = (item for item in manifests if item["kind"] == "Role")
+    name = run["metadata"]["name"]
+    assert role["rules"] == [
+        {"apiGroups": ["tpt.dev"], "resources": ["selfimprovementruns"], "resourceNames": [name], "verbs": ["get"]}
+    ]
+    assert parse_run(run, "the trial").spec.max_rounds == 1
+
+
+def test_the_trial_makes_a_claim_of_its_own_unless_one_is_named():
+    assert one(rendered(), "PersistentVolumeClaim", "tpt-operator-test")["spec"]["accessModes"] == ["ReadWriteOnce"]
+    manifests = rendered(tests__storage__claimName="mine")
+    assert "PersistentVolumeClaim" not in {item["kind"] for item in manifests}
+    run = one(manifests, "SelfImprovementRun", "tpt-operator-test")
+    assert run["spec"]["storage"]["persistentVolumeClaim"] == {"claimName": "mine"}
+    (volume, _) = one(manifests, "Pod", "tpt-operator-test-artifacts")["spec"]["volumes"]
+    assert volume["persistentVolumeClaim"] == {"claimName": "mine"}
+
+
+def test_the_pods_of_the_trial_are_not_taken_for_the_operators():
+    manifests = rendered()
+    selector = one(manifests, "Service")["spec"]["selector"].items()
+    pods = [item for item in manifests if item["kind"] == "Pod"]
+    assert len(pods) == 2
+    assert not any(selector <= pod["metadata"]["labels"].items() for pod in pods)
+
+
+def test_the_trial_can_be_left_out():
+    assert not any(is_test(item) for item in rendered(tests__enabled="false"))
 
 
 def test_the_charts_definition_is_the_one_for_kubectl_and_of_the_models():

@@ -23,6 +23,12 @@ GROUP, VERSION = API_VERSION.split("/")
 FILE = f"{GROUP}_{PLURAL}.yaml"
 """Name of the generated file in crds/."""
 
+KEPT: Mapping[str, str] = {
+    "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+    "helm.sh/resource-policy": "keep",
+}
+"""With the definition would go everybody's runs: so neither Argo CD nor Helm removes it along with the operator."""
+
 LIST_KEYS: Mapping[str, str] = {
     "status.conditions": "type",
     "status.rounds": "round",
@@ -69,8 +75,7 @@ def crd() -> Json:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        # With the definition would go all runs: Helm leaves it when the chart is uninstalled.
-        "metadata": {"name": f"{PLURAL}.{GROUP}", "annotations": {"helm.sh/resource-policy": "keep"}},
+        "metadata": {"name": f"{PLURAL}.{GROUP}", "annotations": dict(KEPT)},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
