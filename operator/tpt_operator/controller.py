@@ -13,7 +13,7 @@ from typing import Any
 from tpt_operator import labels
 from tpt_operator.api import JOBS, PODS, RUNS, Api, ApiError, Kind
 from tpt_operator.apply import Stale
-from tpt_operator.cache import Cache, RunKey, RunView, Shelf, run_of, run_view
+from tpt_operator.cache import Cache, RunKey, Shelf, run_of, run_view
 from tpt_operator.metrics import Measures
 from tpt_operator.progress import Http, Listener
 from tpt_operator.queue import WorkQueue
@@ -84,7 +84,7 @@ class Controller:
         self.sign_of_life(kind.plural)
         view = VIEWS[kind](item)
         if view is not None and self._shelf(kind).remove(view):
-            self._let_go(view)
+            self.queue.add(run_of(view))
 
     def sign_of_life(self, plural: str) -> None:
         """Take note that the watch of a kind works."""
@@ -108,18 +108,12 @@ class Controller:
                 at = at or version(page["metadata"])
                 items += [view for view in map(VIEWS[kind], page["items"]) if view is not None]
             for view in self._shelf(kind).replace(items, at):
-                self._let_go(view)
+                self.queue.add(run_of(view))
         self.listed = time.monotonic()
 
     def looking_since(self) -> float | None:
         """Return since when the slowest look at a run takes, on the monotonic clock; None if nothing is looked at."""
         return min(self._looking.values(), default=None)
-
-    def _let_go(self, view: Any) -> None:
-        """Have the run of something that has changed looked at; if it is itself gone, forget it."""
-        if isinstance(view, RunView) and self.cache.runs.get(*view.key) is None:
-            self._reconciler.forget(view)
-        self.queue.add(run_of(view))
 
     def _shelf(self, kind: Kind) -> Shelf[Any]:
         shelves: dict[Kind, Shelf[Any]] = {RUNS: self.cache.runs, JOBS: self.cache.jobs, PODS: self.cache.pods}

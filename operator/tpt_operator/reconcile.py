@@ -4,6 +4,7 @@ Level-based: a call more or less, or one too late, changes nothing. What a run d
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +35,26 @@ BEGUN = timedelta(seconds=1)
 """So soon is a Job looked at that was just made, for how long it may wait: without pods it may never be heard of."""
 
 
+@dataclass
+class Findings:
+    """What was found out about a run, so that it need not be asked again; forgotten with the run."""
+
+    uid: str
+    read: tuple[int, Run | tuple[Problem, ...]] = (0, ())
+    """A generation of the spec, and the run as it was read from it, or what is wrong."""
+    rehearsed: int = 0
+    """The generation whose Jobs the API server has found well."""
+    looked_at: set[str] = field(default_factory=set)
+    """UIDs of the finished Jobs whose pods were read live."""
+    told: dict[str, tuple[datetime, str | None]] = field(default_factory=dict)
+    """By UID of what does not begin: when to ask again why, and what was said last."""
+
+    def keep(self, there: set[str]) -> None:
+        """Forget Jobs and pods that are not there any more."""
+        self.looked_at &= there
+        self.told = {uid: said for uid, said in self.told.items() if uid in there}
+
+
 class Reconciler:
     """Looks at runs."""
 
@@ -42,11 +63,7 @@ class Reconciler:
         self._api, self._cache, self._settings, self._listener, self._now = api, cache, settings, listener, now
         self._applier = Applier(api, cache, settings.images)
         self._teller = Teller(api, now)
-        self._parsed: dict[str, tuple[int, Run | tuple[Problem, ...]]] = {}
-        self._rehearsed: dict[str, int] = {}
-        self._looked_at: set[str] = set()
-        self._told: dict[str, tuple[datetime, str | None]] = {}
-        """By UID when to ask again why something does not begin, and what was said last."""
+        self._findings: dict[RunKey, Findings] = {}
 
     async def reconcile(self, key: RunKey) -> float | None:
         """Look at a run once; return the seconds after which to look again even if nothing happens.
@@ -56,18 +73,20 @@ class Reconciler:
             ApiError: the API server could not do what was asked; look again, later.
         """
         view = self._cache.runs.get(*key)
-        if view is None or view.raw["metadata"].get("deletionTimestamp"):
+        if view is None:
+            self._forget(key)
             return None
-        if view.raw["spec"].get("managedBy", manifests.MANAGER) != manifests.MANAGER:
+        if _left_alone(view):
             return None
-        run = self._read(view)
+        known = self._known(view)
+        run = self._read(view, known)
         if not isinstance(run, Run):
             await self._refuse(view, run)
             return None
-        made, again = await self._plan(view, run)
+        made, again = await self._plan(view, run, known)
         starts = any(isinstance(action, StartStep) for action in made.actions)
-        if starts and (wrong := await self._rehearse(run)):
-            self._parsed[view.uid] = (run.metadata.generation, wrong)
+        if starts and (wrong := await self._rehearse(run, known)):
+            known.read = (run.metadata.generation, wrong)
             await self._refuse(view, wrong)
             return None
         written = await self._applier.write_status(view, made.status)
@@ -79,7 +98,7 @@ class Reconciler:
             await self._teller.tell(written, Event(EventReason.NOT_ALLOWED, words, warning=True))
             raise
         except Refused as refused:
-            self._parsed[view.uid] = (run.metadata.generation, (refused.problem,))
+            known.read = (run.metadata.generation, (refused.problem,))
             await self._refuse(written, (refused.problem,))
             return None
         return self._delay(made.wake_at, again, self._now() + BEGUN if starts else None)
@@ -96,49 +115,59 @@ class Reconciler:
         if failed is not None:
             raise failed
 
-    def forget(self, view: RunView) -> None:
+    def _known(self, view: RunView) -> Findings:
+        """Return what was found out about a run; nothing yet, where one of the same name was there before it."""
+        known = self._findings.get(view.key)
+        if known is None or known.uid != view.uid:
+            self._forget(view.key)
+            known = self._findings[view.key] = Findings(view.uid)
+        return known
+
+    def _forget(self, key: RunKey) -> None:
         """Forget a run that is gone."""
-        self._applier.forget(view.uid)
-        self._parsed.pop(view.uid, None)
-        self._rehearsed.pop(view.uid, None)
+        known = self._findings.pop(key, None)
+        if known is not None:
+            self._applier.forget(known.uid)
 
     def _delay(self, *moments: datetime | None) -> float | None:
         due = min((moment for moment in moments if moment is not None), default=None)
         return None if due is None else max(0.0, (due - self._now()).total_seconds())
 
-    def _read(self, view: RunView) -> Run | tuple[Problem, ...]:
+    def _read(self, view: RunView, known: Findings) -> Run | tuple[Problem, ...]:
         """Return the run, read once for each generation, with its present status and its images pinned; or what is wrong."""
         generation = view.raw["metadata"].get("generation", 1)
-        known = self._parsed.get(view.uid)
-        if known is None or known[0] != generation:
-            known = self._parsed[view.uid] = (generation, _parse(view))
-        if not isinstance(known[1], Run):
-            return known[1]
+        if known.read[0] != generation:
+            known.read = (generation, _parse(view))
+        run = known.read[1]
+        if not isinstance(run, Run):
+            return run
         resolved = {**((view.raw.get("status") or {}).get("resolved") or {})}
         if not resolved.get("images"):
             resolved["images"] = self._settings.images.by_role
         status = {**(view.raw.get("status") or {}), "resolved": resolved}
-        metadata = known[1].metadata.model_copy(update={"resource_version": view.raw["metadata"]["resourceVersion"]})
-        return known[1].model_copy(update={"status": status, "metadata": metadata})
+        metadata = run.metadata.model_copy(update={"resource_version": view.raw["metadata"]["resourceVersion"]})
+        return run.model_copy(update={"status": status, "metadata": metadata})
 
-    async def _plan(self, view: RunView, run: Run) -> tuple[Plan, datetime | None]:
+    async def _plan(self, view: RunView, run: Run, known: Findings) -> tuple[Plan, datetime | None]:
         blocked: dict[str, str] = {}
         again: datetime | None = None
         await self._look_for_jobs(view)
         for job in self._cache.jobs.of(view.uid):
             mine = [pod for pod in self._cache.pods.of(view.uid) if pod.job == job.name]
-            if job.ending is not None and not job.released and job.uid not in self._looked_at and not complete_view(job, mine):
+            if job.ending is not None and not job.released and job.uid not in known.looked_at and not complete_view(job, mine):
                 await self._look(job)
+                known.looked_at.add(job.uid)
             elif (quiet := silent(job, mine)) is not None:
-                why, at = await self._ask_why(quiet, job.names.namespace)
+                why, at = await self._ask_why(quiet, job.names.namespace, known)
                 again = min(at, again) if again else at
                 if why is not None:
                     blocked[job.name] = why
-        jobs = self._cache.jobs.of(view.uid)
+        jobs, pods = self._cache.jobs.of(view.uid), self._cache.pods.of(view.uid)
+        known.keep({job.uid for job in jobs} | {pod.uid for pod in pods})
         live = (job for job in jobs if job.ending is None)
         reported = ((job.name, self._listener.said(job) or remembered(view.raw, job)) for job in live)
         said = Said(blocked, {name: progress for name, progress in reported if progress is not None})
-        seen = observed(jobs, self._cache.pods.of(view.uid), said)
+        seen = observed(jobs, pods, said)
         return planner.plan(run, seen, self._now()), again
 
     async def _look_for_jobs(self, view: RunView) -> None:
@@ -161,30 +190,29 @@ class Reconciler:
             for pod in map(pod_view, page["items"]):
                 if pod is not None:
                     self._cache.pods.put(pod)
-        self._looked_at.add(job.uid)
 
-    async def _ask_why(self, quiet: Silent, namespace: str) -> tuple[str | None, datetime]:
+    async def _ask_why(self, quiet: Silent, namespace: str, known: Findings) -> tuple[str | None, datetime]:
         """Return why something does not begin, as its Events say it, and when to ask again."""
         now = self._now()
         if now < quiet.ask_from:
             return None, quiet.ask_from
         if quiet.words:
             return quiet.words, now + ASK_AGAIN
-        known = self._told.get(quiet.uid)
-        if known is not None and now < known[0]:
-            return known[1], known[0]
+        told = known.told.get(quiet.uid)
+        if told is not None and now < told[0]:
+            return told[1], told[0]
         events: list[Mapping[str, Any]] = []
         async for page in self._api.list(EVENTS, namespace, fields=quiet.fields):
             events += page["items"]
         why = quiet.told(events)
         again = now + (ASK_AGAIN if why else min(max(ASK_SOON, now - quiet.ask_from), ASK_AGAIN))
-        self._told[quiet.uid] = (again, why)
+        known.told[quiet.uid] = (again, why)
         return why, again
 
-    async def _rehearse(self, run: Run) -> tuple[Problem, ...]:
+    async def _rehearse(self, run: Run, known: Findings) -> tuple[Problem, ...]:
         """Have the API server say once for each generation what it thinks of the Jobs; return what is wrong."""
-        uid, generation = run.metadata.uid, run.metadata.generation
-        if self._rehearsed.get(uid) == generation or _begun(run.status, generation):
+        generation = run.metadata.generation
+        if known.rehearsed == generation or _begun(run.status, generation):
             return ()
         found = []
         for start in checks.rehearsals(run):
@@ -192,7 +220,7 @@ class Reconciler:
             if refused is not None:
                 found.append(Problem(checks.section(start.step), refused.message, "see also spec.worker"))
         if not found:
-            self._rehearsed[uid] = generation
+            known.rehearsed = generation
         return tuple(found)
 
     async def _refuse(self, view: RunView, problems: tuple[Problem, ...]) -> None:
@@ -206,6 +234,12 @@ class Reconciler:
         for job in self._cache.jobs.of(view.uid):
             if job.ending is None and job.deleting_since is None:
                 await self._applier.delete(written, job.name, "the spec is not valid")
+
+
+def _left_alone(view: RunView) -> bool:
+    """Return whether a run is about to go, or is somebody else's to carry out."""
+    managed_by = view.raw["spec"].get("managedBy", manifests.MANAGER)
+    return bool(view.raw["metadata"].get("deletionTimestamp")) or managed_by != manifests.MANAGER
 
 
 def _begun(status: Mapping[str, Any] | None, generation: int) -> bool:

@@ -41,8 +41,8 @@ class Desk:
         self.api, self.now = Memory(), NOW
         self.again: float | None = None
         """Seconds after which the last look asked for another one."""
-        made = patched(dict(BASE), {"metadata": {"name": "example", "namespace": "team", "uid": "u", "generation": 1}})
-        self.api.put(RUN, made)
+        self.made = patched(dict(BASE), {"metadata": {"name": "example", "namespace": "team", "uid": "u", "generation": 1}})
+        self.api.put(RUN, self.made)
         self.begin()
 
     def begin(self) -> None:
@@ -236,6 +236,41 @@ def test_events_that_say_why_there_is_no_pod_are_in_the_condition_and_asked_agai
     assert desk.look() == []
     desk.now += timedelta(seconds=1)
     assert desk.look() == ["GET events"]
+
+
+def test_what_was_found_out_about_a_run_is_forgotten_with_it(desk):
+    desk.look()
+    desk.now += timedelta(seconds=5)
+    assert desk.look() == ["GET events"]
+    assert desk.look() == []
+    desk.cache.runs.remove(desk.cache.runs.get(*KEY))
+    assert desk.look() == []
+    desk.watch()
+    assert desk.look() == ["GET events"], "what was said of its Job was not forgotten"
+    desk.end(SAID)
+    assert desk.look() == [STATUS, "GET jobs", "PATCH networkpolicies", MAKE, RELEASE, EVENT, EVENT]
+
+
+def test_nothing_that_was_found_out_about_a_run_is_taken_for_true_of_the_next_one_of_its_name(desk):
+    desk.look()
+    desk.api.objects.clear()
+    desk.api.put(RUN, patched(desk.made, {"metadata": {"uid": "v"}}))
+    desk.cache.jobs.replace([], at=0)
+    desk.watch()
+    assert desk.look() == [*DRY, STATUS, "GET jobs", "PATCH networkpolicies", MAKE, EVENT]
+
+
+def test_what_was_heard_of_a_pod_is_forgotten_with_it(desk):
+    desk.look()
+    desk.show_pod({"phase": "Pending"})
+    desk.now += timedelta(seconds=30)
+    assert desk.look() == ["GET events"]
+    assert desk.look() == []
+    (pod,) = desk.cache.pods
+    desk.cache.pods.remove(pod)
+    assert desk.look() == ["GET events"], "those of the Job"
+    desk.cache.pods.put(pod)
+    assert desk.look() == ["GET events"], "what was said of the pod was not forgotten"
 
 
 def test_a_changed_spec_is_rehearsed_before_the_next_step_begins(desk):
