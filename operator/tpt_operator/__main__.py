@@ -20,6 +20,7 @@ from tpt_operator.settings import Images, Lease, Settings
 @click.option("--image-pull-policy", type=click.Choice(["Always", "IfNotPresent", "Never"]), help="Of all of them.")
 @click.option("--namespace", help="Watch this namespace only. Default: all of them.")
 @click.option("--lease-namespace", help="Where operators hold their Lease in turn. Default: no Lease, this one is active.")
+@click.option("--lease-name", default="tpt-operator", show_default=True, help="Of that Lease; those with the same take turns.")
 @click.option("--lease-seconds", default=15, show_default=True, help="A holder that does not renew it for so long has lost it.")
 @click.option("--port", default=8080, show_default=True, help="Serves /healthz, /readyz and /metrics.")
 @click.option("--resync-seconds", default=180.0, show_default=True, help="How often everything is listed anew.")
@@ -32,6 +33,7 @@ def main(  # noqa: PLR0913 - one parameter for each flag
     image_pull_policy: str | None,
     namespace: str | None,
     lease_namespace: str | None,
+    lease_name: str,
     lease_seconds: int,
     port: int,
     resync_seconds: float,
@@ -41,7 +43,7 @@ def main(  # noqa: PLR0913 - one parameter for each flag
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     images = Images(sampler_image, pruner_image, trainer_image, image_pull_policy)
     identity = f"{socket.gethostname()}-{os.getpid()}"  # of two processes on one host, too
-    lease = Lease(lease_namespace, identity, duration_seconds=lease_seconds) if lease_namespace else None
+    lease = Lease(lease_namespace, identity, lease_name, lease_seconds) if lease_namespace else None
     settings = Settings(images=images, namespace=namespace, lease=lease, port=port, resync_seconds=resync_seconds)
     _run(settings, LastResort())
 

@@ -32,6 +32,7 @@ class Lease:
     identity: str
     """Of this process, such as its pod's name."""
     name: str = "tpt-operator"
+    """Operators that are to take turns have the same; the chart gives every release its own."""
     duration_seconds: int = 15
     """A holder that has not renewed it for so long has lost it."""
 

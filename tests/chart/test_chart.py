@@ -88,11 +88,23 @@ def test_the_operator_understands_its_arguments():
         "image_pull_policy": "IfNotPresent",
         "namespace": "team-a",
         "lease_namespace": "tpt-system",
+        "lease_name": "tpt-operator",
         "lease_seconds": 5,
         "port": 8080,
         "resync_seconds": 180.0,
         "log_level": "DEBUG",
     }
+
+
+def test_releases_in_one_namespace_do_not_wait_for_each_others_lease():
+    """Where each watches a namespace of its own, all of them have to be active."""
+    text = helm("template", "team-b", str(CHART), "--namespace=tpt-system", "--set=watchNamespace=team-b")
+    (other,) = (item for item in yaml.safe_load_all(text) if item and item["kind"] == "Deployment")
+    name = other["metadata"]["name"]
+    args = other["spec"]["template"]["spec"]["containers"][0]["args"]
+    told = main.make_context("tpt_operator", args).params
+    assert (told["lease_namespace"], told["lease_name"]) == ("tpt-system", name)
+    assert name != understood(rendered(watchNamespace="team-a"))["lease_name"]
 
 
 def test_cluster_wide_no_namespace_is_named():

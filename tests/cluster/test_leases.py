@@ -13,12 +13,12 @@ from tests.cluster.kube import Refused
 def start(cluster, processes):
     """Start operators that share a Lease; each returns its process."""
     flags = (f"--lease-namespace={cluster.namespace}", "--lease-seconds=3")
-    return lambda: processes.start(*flags)
+    return lambda *more: processes.start(*flags, *more)
 
 
-def holder(cluster):
+def holder(cluster, name="tpt-operator"):
     try:
-        lease = cluster.kube.get(f"/apis/coordination.k8s.io/v1/namespaces/{cluster.namespace}/leases/tpt-operator")
+        lease = cluster.kube.get(f"/apis/coordination.k8s.io/v1/namespaces/{cluster.namespace}/leases/{name}")
     except Refused:
         return 0
     name = lease["spec"].get("holderIdentity") or "-0"
@@ -56,6 +56,11 @@ def test_a_standby_that_is_asked_to_stop_exits_well_and_leaves_the_lease_alone(c
     standby.send_signal(signal.SIGTERM)
     assert standby.wait(20) == 0
     assert holder(cluster) == leader
+
+
+def test_operators_whose_leases_have_different_names_do_not_wait_for_each_other(cluster, start):
+    one, other = start("--lease-name=one"), start("--lease-name=other")
+    until(lambda: (holder(cluster, "one"), holder(cluster, "other")) == (one.pid, other.pid))
 
 
 def test_a_leader_that_loses_its_lease_ends_its_process(cluster, start):
