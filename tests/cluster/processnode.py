@@ -6,7 +6,6 @@ the pod's.
 """
 
 import http.client
-import json
 import os
 import re
 import signal
@@ -19,10 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.cluster.control_plane import ControlPlane
+from tests.cluster.control_plane import ControlPlane, kubeconfig
 from tests.cluster.kube import PODS, Json, Kube, Refused
 from tests.cluster.kubelet import NOW
-from tests.cluster.processes import kubeconfig
 
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 30.0
@@ -147,7 +145,7 @@ class ProcessNode:
         if pod["spec"].get("automountServiceAccountToken", True):
             accounts = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{pod['spec']['serviceAccountName']}"
             token = self.kube.post(f"{accounts}/token", {"spec": {}})["status"]["token"]
-            (home / "kubeconfig").write_text(json.dumps(kubeconfig(self.plane, token)))
+            (home / "kubeconfig").write_text(kubeconfig(self.plane, token))
             own["KUBECONFIG"] = str(home / "kubeconfig")
         return own
 
