@@ -27,8 +27,11 @@ from tpt_runtime.core.spec import Metadata, Run
 from tpt_runtime.core.status import ConditionType
 
 ASK_AGAIN = timedelta(seconds=30)
+"""So soon at the earliest are Events asked again that said why something does not begin; else after as long as it has waited."""
 ASK_SOON = timedelta(seconds=5)
-"""Where Events did not say why yet; then after as long as they were asked in vain, up to `ASK_AGAIN`."""
+"""The same where they did not say why."""
+ASK_SELDOM = timedelta(minutes=5)
+"""So soon at the latest. To answer, an API server reads all Events of a namespace; and when something begins the watches tell."""
 
 
 BEGUN = timedelta(seconds=1)
@@ -205,7 +208,7 @@ class Reconciler:
         async for page in self._api.list(EVENTS, namespace, fields=quiet.fields):
             events += page["items"]
         why = quiet.told(events)
-        again = now + (ASK_AGAIN if why else min(max(ASK_SOON, now - quiet.ask_from), ASK_AGAIN))
+        again = now + min(max(ASK_AGAIN if why else ASK_SOON, now - quiet.ask_from), ASK_SELDOM)
         known.told[quiet.uid] = (again, why)
         return why, again
 

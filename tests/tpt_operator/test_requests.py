@@ -1,6 +1,7 @@
 """What a reconcile asks of the API server, and in which order: no more than is needed, and never less than is safe."""
 
 import asyncio
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -222,7 +223,36 @@ def test_events_that_do_not_say_yet_why_there_is_no_pod_are_asked_soon_again_and
         desk.now = NOW + timedelta(seconds=second)
         if "GET events" in desk.look():
             asked_at.append(second)
-    assert asked_at == [4, 9, 14, 24, 44, 74, 104]
+    assert asked_at == [4, 9, 14, 24, 44, 84]
+
+
+def test_a_job_that_waits_for_long_has_its_events_asked_every_five_minutes(desk):
+    """A thousand of them ask for three or four lists a second, then."""
+    desk.look()
+    desk.say("exceeded quota: none")
+    asked_at, looks = [], 0
+    while desk.now < NOW + timedelta(hours=1):
+        desk.now += timedelta(seconds=known(desk.again))
+        looks += 1
+        if "GET events" in desk.look():
+            asked_at.append((desk.now - NOW).total_seconds())
+    assert asked_at[:8] == [4, 34, 64, 124, 244, 484, 784, 1084]
+    assert {later - earlier for earlier, later in itertools.pairwise(asked_at[6:])} == {300}
+    assert looks == len(asked_at) + 1, "it is looked at for nothing else"
+
+
+def test_a_job_that_waits_in_a_queue_costs_nothing_while_it_waits(desk):
+    desk.look()
+    (job,) = desk.jobs()
+    held = {"type": "Suspended", "status": "True", "lastTransitionTime": "2026-01-01T00:01:00Z"}
+    job = patched(job, {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "team-a"}}, "spec": {"suspend": True}})
+    desk.api.put(f"{JOBS}/{job['metadata']['name']}", {**job, "status": {"conditions": [held]}})
+    desk.watch()
+    assert desk.look() == [STATUS], "that it waits"
+    assert desk.again is None
+    desk.now += timedelta(hours=1)
+    desk.watch()
+    assert (desk.look(), desk.again) == ([], None)
 
 
 def test_events_that_say_why_there_is_no_pod_are_in_the_condition_and_asked_again_after_half_a_minute(desk):
