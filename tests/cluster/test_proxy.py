@@ -23,6 +23,22 @@ def every(number, fault, chosen):
     return faults
 
 
+def ever_fewer(fault, chosen):
+    """Return faults: of the requests that are `chosen`, by path, the first, second, fourth, eighth and so on meet `fault`.
+
+    Where a fault has the operator start anew, a fixed rhythm may meet the same request after every start.
+    """
+    count: Counter[str] = Counter()
+
+    def faults(asked):
+        if not chosen(asked):
+            return None
+        count[asked.path] += 1
+        return fault if count[asked.path].bit_count() == 1 else None
+
+    return faults
+
+
 def writes(asked):
     return asked.writes
 
@@ -41,6 +57,7 @@ def watches(asked):
 
 FAULTS = {
     "a conflict at writes": every(2, Answer(409, "Conflict"), writes),
+    "reads of what is gone": ever_fewer(Answer(410, "Expired"), reads),
     "too many requests": every(2, Answer(429, "TooManyRequests", retry_after=1), writes),
     "an internal error": every(2, Answer(500, "InternalError"), requests),
     "writes that get lost": every(2, Dropped(carried_out=False), writes),
@@ -51,7 +68,7 @@ FAULTS = {
     "watches cut amid an event": every(1, Broken(2, None), watches),
     "watches that are refused": every(2, Answer(410, "Gone"), watches),
 }
-FATAL = {"watches with another error", "watches that are refused"}
+FATAL = {"reads of what is gone", "watches with another error", "watches that are refused"}
 """Kopf's watches do not survive these: the operator ends, and is started again by whatever runs it."""
 
 
