@@ -73,6 +73,7 @@ def observed_job(job: JobView, pods: Sequence[PodView], said: Said = NOTHING) ->
         failure=_failure(job, pods) if state is JobState.FAILED else None,
         summaries=summaries(job, pods) if state is JobState.SUCCEEDED else (),
         blocked=_blocked(job, pods, told) if state is JobState.PENDING else None,
+        queue=(job.queue, job.priority) if job.suspended and job.queue else None,
         progress=None if over else _progress(job, said.progress.get(job.name)),
         gpus=job.gpus,
         ran=tuple(Span(pod.started, pod.termination.finished if pod.termination else None) for pod in pods if pod.started),

@@ -50,6 +50,8 @@ class JobView:
     turned: datetime | None
     """When the Job controller has last suspended or resumed it."""
     queue: str | None
+    priority: str | None
+    """In that queue."""
     ending: tuple[str, str, str, datetime] | None
     """Type, reason, message and time of its condition Complete or Failed, once that is true."""
     deleting_since: datetime | None
@@ -147,6 +149,7 @@ def job_view(job: Json) -> JobView | None:
         held=turned.get("status") == "True",
         turned=moment(turned.get("lastTransitionTime")),
         queue=(metadata.get("labels") or {}).get(labels.QUEUE),
+        priority=(metadata.get("labels") or {}).get(labels.PRIORITY),
         ending=_ending(status.get("conditions") or ()),
         deleting_since=moment(metadata.get("deletionTimestamp")),
         released=spec.get("ttlSecondsAfterFinished") is not None,

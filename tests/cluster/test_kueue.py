@@ -205,6 +205,17 @@ def test_a_run_that_waits_in_the_queue_can_be_suspended_and_leaves_the_queue(clu
     assert costs(wait_for(cluster, "example", "Complete")) == {(0, "prepare"): (2, 0, 1)}
 
 
+def test_a_run_that_waits_in_a_queue_that_does_not_exist_goes_on_once_it_names_the_right_one(cluster, queue):
+    cluster.operator()
+    cluster.kubelet()
+    cluster.create(maxRounds=1, queue={"name": "taem-a"})
+    waiting = wait_for(cluster, "example", "ResourcesAvailable", "False")
+    assert condition(waiting, "ResourcesAvailable")["message"].endswith("waits for admission by the queue taem-a")
+    cluster.asked_to_delete = 1
+    cluster.change(queue={"name": QUEUE})
+    assert costs(wait_for(cluster, "example", "Complete")) == {(0, "prepare"): (2, 0, 1)}
+
+
 def test_a_training_on_two_nodes_that_a_higher_priority_displaces_goes_on_afterwards_for_free(cluster, queue):
     cluster.operator()
     held = Held(cluster, "train", run="low")

@@ -188,6 +188,11 @@ def test_a_job_that_kueue_holds_back_says_for_which_queue():
     assert seen(of).blocked.startswith(f"somebody else has suspended the Job {of['metadata']['name']}")
     of["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "team-a"
     assert seen(of).blocked == "waits for admission by the queue team-a"
+    assert seen(of).queue == ("team-a", None)
+    of["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] = "high"
+    assert seen(of).queue == ("team-a", "high")
+    of["spec"]["suspend"] = False
+    assert seen(of).queue is None, "it was admitted"
 
 
 def turned(held, at=LATER):

@@ -18,6 +18,7 @@ from enum import Enum
 from tpt_runtime.core.observed import JobState, ObservedJob
 from tpt_runtime.core.spec import FailurePolicy
 from tpt_runtime.core.status import Reason, StepStatus
+from tpt_runtime.core.worker import Queue
 
 FIRST_BACK_OFF = timedelta(seconds=10)
 LONGEST_BACK_OFF = timedelta(minutes=5)
@@ -68,6 +69,19 @@ def live(job: ObservedJob) -> bool:
 def under_way(record: StepStatus) -> bool:
     """Return whether the latest attempt has not ended."""
     return record.attempts > record.ended
+
+
+def misplaced(job: ObservedJob, record: StepStatus, queue: Queue | None, generation: int) -> str | None:
+    """Return why a Job that waits in a queue is to go: since it was made the spec has come to name another queue, or priority.
+
+    Whoever else labels Jobs is not fought with: one that was made under the present spec waits where it was put.
+    """
+    if job.queue is None or queue is None or job.attempt != record.attempts or record.generation == generation:
+        return None
+    name, priority = job.queue
+    if (queue.name, queue.priority_class or priority) == (name, priority):
+        return None
+    return f"it waits in the queue {name}, and spec.queue has changed"
 
 
 def adopted(record: StepStatus, attempt: int) -> StepStatus:

@@ -73,6 +73,8 @@ class ObservedJob:
     """When it succeeded: what each index wrote to its termination log, parsed; None where that is missing or no JSON object."""
     blocked: str | None = None
     """Why it cannot start, in the scheduler's words; None when nothing is known to stand in the way."""
+    queue: tuple[str, str | None] | None = None
+    """The queue in which it waits for admission, and its priority class there; None where it does not wait."""
     progress: Progress | None = None
     gpus: int = 0
     """GPUs that each of its processes holds, where that is known."""

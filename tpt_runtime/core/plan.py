@@ -168,7 +168,7 @@ class _Planning:
             return f"attempt {job.attempt} is over"
         if key != self._key and job.attempt <= record.attempts:
             return f"the run goes on with {self._key}"
-        return None
+        return attempts.misplaced(job, record, self._spec.queue, self._generation)
 
     def _release(self) -> None:
         for job in self._jobs:
