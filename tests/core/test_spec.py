@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from tests.core.corpus import BASE
 from tpt_runtime.core.model import Model, fixed_settings, is_mutable
 from tpt_runtime.core.resource import parse_run
-from tpt_runtime.core.spec import Run, Sampling, Spec, Training
+from tpt_runtime.core.sampling import Sampling
+from tpt_runtime.core.spec import Run, Spec, Training
 
 
 def models(model, found=None):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.steps.sampling import FakeEngine, LightTokenizer
+from tests.steps.sampling import FakeEngine, LightTokenizer, Solver
 from tpt_runtime.artifacts.mirror import Mirror
 from tpt_runtime.core.choices import SamplingEngine
 from tpt_runtime.core.configs import SampleConfig
@@ -79,6 +79,8 @@ def work(config: SampleConfig, context: Context) -> SampleSummary:
         context.stopping.wait(10)
 
     engine: Any = Watched() if REAL else FakeEngine()
+    if any(part.pruning for part in config.parts) and not REAL:
+        engine.make = Solver(Path(config.root) / config.model)
     match POINT:
         case "engine start KILL":
             engine.open = at_call(1, engine.open)

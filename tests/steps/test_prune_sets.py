@@ -290,3 +290,24 @@ def test_no_more_solutions_are_graded_at_once_than_there_are_cores(monkeypatch: 
         with grading.Grader(Verifier(), {}):
             pass
     assert asked == [3, MAX_WORKERS]
+
+
+def test_of_samples_that_were_stopped_early_no_pass_at_k_is_told(commands: CommandsOf, context: Context) -> None:
+    texts = {"easy": ["#### 1"], "hard": ["#### 0", "#### 0", "#### 1"], "never": ["#### 0"] * 4}
+
+    def summary(strategy: str) -> PruneSummary:
+        built = commands(
+            pruning={"minExamples": 1},
+            sampling={"samplesPerPrompt": 4, "strategy": strategy},
+            evaluation={"k": [1], "samplesPerPrompt": 1},
+        )
+        root = Path(built.prepare(1).root)
+        prompts(root, built, "train", dict.fromkeys(texts, "1"))
+        samples(root / built.paths.sample_dir(1), built.paths.sample(1), "train", texts)
+        return prune(built.prune(1, 1, evaluate=False, compare=None), context)
+
+    fixed, stopped = summary("Fixed"), summary("StopWhenCorrect")
+    assert metric(fixed, "train/pass@1") is not None
+    assert not [found.name for found in stopped.metrics if "pass@" in found.name]
+    assert metric(stopped, "train/formatRate") == 1.0
+    assert (stopped.examples, stopped.samples) == (2, fixed.samples)

@@ -25,12 +25,12 @@ def key(identity: str, data_set: str = "train") -> PromptKey:
 
 def written(folder: Path, *rows: SampledPrompt, shard: Shard | None = None) -> Path:
     path = next(ChunkNames(folder, shard or Shard(0, 1), attempt=1))
-    ChunkFolder(folder, 2).write(path, rows)
+    ChunkFolder(folder, range(2, 3)).write(path, rows)
     return path
 
 
 def read(folder: Path, samples: int = 2) -> ChunkFolder:
-    chunks = ChunkFolder(folder, samples)
+    chunks = ChunkFolder(folder, range(samples, samples + 1))
     chunks.read()
     return chunks
 
@@ -79,7 +79,7 @@ def test_counts_are_of_the_prompts_asked_for(tmp_path: Path) -> None:
 
 
 def test_what_was_written_is_done_without_reading_it_again(tmp_path: Path) -> None:
-    chunks = ChunkFolder(tmp_path, 2)
+    chunks = ChunkFolder(tmp_path, range(2, 3))
     chunks.write(tmp_path / "chunk-x.jsonl", [row("a")])
     assert chunks.done == read(tmp_path).done
 

@@ -43,13 +43,14 @@ class Clock:
         return self.now
 
 
-def samples(prompt_ids: tuple[int, ...], generated: list[Generated]) -> list[Sample]:
-    return [Sample(index=i, text="", ids=g.ids, tokens=len(g.ids), finish=g.finish, logprob=0.0) for i, g in enumerate(generated)]
+def samples(request: Request, generated: list[Generated]) -> list[Sample]:
+    pairs = enumerate(generated, request.first)
+    return [Sample(index=i, text="", ids=g.ids, tokens=len(g.ids), finish=g.finish, logprob=0.0) for i, g in pairs]
 
 
 def jobs(shelf: Shelf, names: str = "abcdefgh", data_set: str = "train") -> list[Job]:
     return [
-        Job(Request(f"{data_set}/{name}", (0, 5), DRAWING, ord(name)), PromptKey(data_set, name), shelf, samples)
+        Job(Request(f"{data_set}/{name}", (0, 5), DRAWING, ord(name)), PromptKey(data_set, name), shelf, samples, most=2)
         for name in names
     ]
 

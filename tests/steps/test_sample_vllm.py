@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -16,8 +17,10 @@ import pytest
 from tests.steps.conftest import SilentJournal
 from tests.steps.sampling import END, EVALUATED, TRAINED, TURN, config, part, sampled, write_prompts, write_tiny_llama
 from tpt_runtime.artifacts.samples import PromptKey, SampleFiles
+from tpt_runtime.core.choices import Strategy
 from tpt_runtime.core.configs import SampleConfig
 from tpt_runtime.core.rows import Sample
+from tpt_runtime.core.spec import Pruning, Verifier
 from tpt_runtime.core.status import SampleSummary
 from tpt_runtime.sample.machine import computes_bfloat16
 from tpt_runtime.sample.modelfolder import ModelFolder
@@ -31,6 +34,15 @@ STOP = ["\n", " .", "日"]
 STOP_IDS = {END, TURN}
 GREEDY = part("evaluate", "eval", samples_per_prompt=1, temperature=0.0, max_tokens=24)
 DRAWN = part("train", "train", samples_per_prompt=3, max_tokens=40, stop=STOP, top_k=100)
+STOPPED = DRAWN.model_copy(
+    update={
+        "digest": "5" * 16,
+        "path": "round-001/stopped",
+        "strategy": Strategy.STOP_WHEN_CORRECT,
+        "pruning": Pruning(verifier=Verifier(require_marker=False)),
+    }
+)
+"""The same as DRAWN, until a sample's last number is the reference: 1."""
 TOKENS = 40
 PROMPTS = {"eval": 30, "train": 150}
 
@@ -87,6 +99,13 @@ class Program:
     @property
     def summary(self) -> SampleSummary:
         return SampleSummary.model_validate_json(self._termination.read_text())
+
+    def leaves_nobody_behind(self, seconds: float = 20.0) -> None:
+        """Wait for the process that forks graders: it ends once it notices that this one has."""
+        end = time.monotonic() + seconds
+        while self.left_behind and time.monotonic() < end:
+            time.sleep(0.05)
+        assert self.left_behind == []
 
     @property
     def left_behind(self) -> list[str]:
@@ -237,11 +256,17 @@ def test_a_resumed_step_makes_the_samples_of_one_that_was_never_stopped(
 ) -> None:
     """The order and the company in which prompts are sampled are others: seeds and float32 make the samples the same."""
     root, _ = interrupted
-    again = Program(root, config(root, GREEDY, DRAWN, engine="VLLM", attempt=2))
+    again = Program(root, config(root, GREEDY, DRAWN, STOPPED, engine="VLLM", attempt=2))
     again.ended(0)
     for one in (GREEDY, DRAWN):
         mine, theirs = sampled(root / one.path), sampled(whole[0] / one.path)
         assert {key: [made["ids"] for made in samples] for key, samples in mine.items()} == {
             key: [made["ids"] for made in samples] for key, samples in theirs.items()
         }
-    assert again.left_behind == []
+    again.leaves_nobody_behind()
+
+    fixed, stopped = sampled(whole[0] / DRAWN.path), sampled(root / STOPPED.path)
+    assert fixed.keys() == stopped.keys()
+    for key, samples in stopped.items():
+        assert [one["ids"] for one in samples] == [one["ids"] for one in fixed[key][: len(samples)]], "in one wave or in three"
+    assert min(map(len, stopped.values())) == 1, "a prompt that was right at once got no second sample"

@@ -17,6 +17,14 @@ class SamplingEngine(StrEnum):
     TRANSFORMERS = "Transformers"
 
 
+class Strategy(StrEnum):
+    """How many samples a training question gets."""
+
+    FIXED = "Fixed"
+    STOP_WHEN_CORRECT = "StopWhenCorrect"
+    DIFFICULTY_AWARE = "DifficultyAware"
+
+
 class VerifierType(StrEnum):
     """How an answer is compared with the reference."""
 

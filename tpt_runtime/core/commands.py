@@ -4,6 +4,7 @@ from typing import Any
 
 from tpt_runtime.core import layout
 from tpt_runtime.core.actions import StartStep
+from tpt_runtime.core.choices import Strategy
 from tpt_runtime.core.configs import (
     FinalizeConfig,
     GradePart,
@@ -17,7 +18,8 @@ from tpt_runtime.core.configs import (
 )
 from tpt_runtime.core.model import fixed_settings
 from tpt_runtime.core.paths import Paths, digest_of
-from tpt_runtime.core.spec import Evaluation, Run, Sampling, Training
+from tpt_runtime.core.sampling import Evaluation, Sampling
+from tpt_runtime.core.spec import Run, Training
 from tpt_runtime.core.status import RunStatus, StepName
 
 PROGRAMS = {
@@ -188,6 +190,8 @@ class Commands:
             max_tokens=sampling.max_tokens,
             stop=sampling.stop,
             seed=sampling.seed,
+            strategy=sampling.strategy,
+            pruning=self.spec.pruning if self.paths.sample_is_graded else None,
         )
 
     def _evaluate_part(self, number: int) -> SamplePart:
@@ -229,6 +233,7 @@ class Commands:
             round=number,
             prompts=self.paths.prompts("train"),
             k=sorted(k for k in self.spec.evaluation.k if k <= self.spec.sampling.samples_per_prompt),
+            stopped_early=self.spec.sampling.strategy is not Strategy.FIXED,
             pruning=self.spec.pruning,
             seed=self.spec.sampling.seed,
             held_out=self.paths.grade_dir(number - 1) if evaluated else None,

@@ -5,7 +5,7 @@ They are built in `commands.py`; nothing here computes anything.
 
 from typing import Any
 
-from tpt_runtime.core.choices import KeepCheckpoints, SamplingEngine
+from tpt_runtime.core.choices import KeepCheckpoints, SamplingEngine, Strategy
 from tpt_runtime.core.model import Model
 from tpt_runtime.core.spec import Dataset, ModelSource, Pruning, Training, Verifier
 from tpt_runtime.core.status import StepName
@@ -72,6 +72,9 @@ class SamplePart(Model):
     max_tokens: int
     stop: list[str] = []
     seed: int
+    strategy: Strategy = Strategy.FIXED
+    pruning: Pruning | None = None
+    """What decides whether a prompt has enough samples, where that is asked while sampling."""
 
 
 class SampleConfig(StepConfig):
@@ -115,6 +118,8 @@ class SelectPart(Model):
     prompts: dict[str, str]
     k: list[int]
     """pass@k of the training set that are reported, those up to the samples of a prompt."""
+    stopped_early: bool = False
+    """Whether prompts were sampled until they had enough: such samples are biased, and no pass@k is reported of them."""
     pruning: Pruning
     seed: int
     held_out: str | None = None

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from tpt_runtime.core import layout
-from tpt_runtime.core.choices import TrainData, TrainFrom
+from tpt_runtime.core.choices import Strategy, TrainData, TrainFrom
 from tpt_runtime.core.model import fixed_settings
 from tpt_runtime.core.spec import Spec
 
@@ -47,7 +47,19 @@ class Paths:
 
     def sample(self, number: int) -> str:
         """Return the digest of round `number`'s training samples."""
-        return digest_of("sample", self.model(number - 1), self.prepare, number, fixed_settings(self.spec.sampling))
+        settings = [fixed_settings(self.spec.sampling), *([self._enough()] if self.sample_is_graded else [])]
+        return digest_of("sample", self.model(number - 1), self.prepare, number, *settings)
+
+    @property
+    def sample_is_graded(self) -> bool:
+        """Whether samples are graded as they are drawn, so that they hang on what pruning would keep."""
+        return self.spec.sampling.strategy is not Strategy.FIXED
+
+    def _enough(self) -> dict[str, Any]:
+        """Return the settings of pruning by which a prompt has enough samples."""
+        pruning = fixed_settings(self.spec.pruning)
+        deciding = ("verifier", "maxCorrectPerPrompt", "deduplicate", "checkArithmetic")
+        return {name: value for name, value in pruning.items() if name in deciding}
 
     def evaluate(self, number: int) -> str:
         """Return the digest of the evaluation samples of model `number`."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tpt_runtime.core.choices import Method, PromptMode, SamplingEngine, TrainingEngine
+from tpt_runtime.core.choices import Keep, Method, PromptMode, SamplingEngine, Strategy, TrainingEngine
 
 Fragment = Mapping[str, Any]
 """A JSON merge patch (RFC 7386) on a valid resource: what is None is removed."""
@@ -233,6 +233,15 @@ SAMPLING_RULES = (
         accepts=_at("spec.sampling", {"engine": "Transformers", "tensorParallelSize": 1}),
         rejects=_at("spec.sampling", {"engine": "Transformers", "tensorParallelSize": 2}),
         hint="only VLLM spreads a model over several GPUs; shards work with both engines",
+    ),
+    Rule(
+        path="spec",
+        check=lambda spec: spec.sampling.strategy is Strategy.FIXED or spec.pruning.keep is Keep.CORRECT,
+        cel="self.sampling.strategy == 'Fixed' || self.pruning.keep == 'Correct'",
+        message="must be Fixed unless pruning.keep is Correct: a control's samples must not be stopped by what is correct",
+        field_path=".sampling.strategy",
+        accepts={"spec": {"sampling": {"strategy": "StopWhenCorrect"}, "pruning": {"keep": "Correct"}}},
+        rejects={"spec": {"sampling": {"strategy": "StopWhenCorrect"}, "pruning": {"keep": "Random"}}},
     ),
     Rule(
         path="spec.evaluation",

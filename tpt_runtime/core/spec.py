@@ -17,7 +17,6 @@ from tpt_runtime.core.choices import (
     Method,
     Precision,
     PromptMode,
-    SamplingEngine,
     Scheduler,
     TrainData,
     TrainFrom,
@@ -27,6 +26,7 @@ from tpt_runtime.core.choices import (
 )
 from tpt_runtime.core.difficulty import DifficultyCap
 from tpt_runtime.core.model import MUTABLE, Fraction, LongText, Model, ShortText, Uri
+from tpt_runtime.core.sampling import Evaluation, Sampling
 from tpt_runtime.core.worker import Queue, Worker
 
 API_VERSION = "tpt.dev/v1alpha1"
@@ -113,33 +113,6 @@ class Dataset(Model):
     """Reported for every evaluated model, never used to decide."""
     prompt: Prompt = Prompt()
     """How a row becomes a prompt."""
-
-
-class Sampling(Model):
-    """Think: how solutions are sampled from the training set."""
-
-    engine: SamplingEngine = SamplingEngine.VLLM
-    """VLLM, or Transformers where vLLM cannot run (macOS); Transformers is far slower."""
-    samples_per_prompt: Annotated[int, Field(ge=1, le=1024)] = 10
-    """Solutions sampled for every training question in a round."""
-    temperature: Annotated[float, Field(ge=0, le=5)] = 0.8
-    """Softmax temperature; 0 is greedy, which allows one sample a prompt only."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Nucleus sampling: smallest set of tokens whose probability reaches this."""
-    top_k: Annotated[int, Field(ge=1, le=1000000)] | None = None
-    """Sample from this many most likely tokens only. Default: from all."""
-    max_tokens: Annotated[int, Field(ge=1, le=1048576)] = 1500
-    """New tokens a sample may have; one that reaches it is counted as truncated and never trained on."""
-    stop: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=8)] = []
-    """Strings that end a sample, besides the model's end-of-sequence tokens. They are not part of the solution."""
-    seed: Annotated[int, Field(ge=0, le=2147483647)] = 0
-    """Seed of the whole run: hold-out, every sample, selection and training order."""
-    shards: Annotated[int, Field(ge=1, le=1024), MUTABLE] = 1
-    """Parallel samplers; each owns an equal part of the prompts and its own GPUs."""
-    tensor_parallel_size: Annotated[int, Field(ge=1, le=64), MUTABLE] = 1
-    """GPUs that one sampler spreads the model over."""
-    worker: Annotated[Worker, MUTABLE] = Worker()
-    """The pods that sample."""
 
 
 class Verifier(Model):
@@ -249,21 +222,6 @@ class Training(Model):
     """Experiment trackers that TRL supports, such as wandb, mlflow or tensorboard."""
     worker: Annotated[Worker, MUTABLE] = Worker()
     """The pods that train."""
-
-
-class Evaluation(Model):
-    """How a model is measured on validation and eval."""
-
-    samples_per_prompt: Annotated[int, Field(ge=1, le=1024)] = 8
-    """Solutions sampled for every validation and evaluation question."""
-    temperature: Annotated[float, Field(ge=0, le=5)] = 0.7
-    """Softmax temperature of the evaluation."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Nucleus sampling of the evaluation."""
-    k: Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=1, max_length=4)] = [1]
-    """Which pass@k are reported."""
-    every_rounds: Annotated[int, Field(ge=1, le=64)] = 1
-    """Measure every so many rounds; the base and the last model always are."""
 
 
 class EarlyStopping(Model):

@@ -23,6 +23,8 @@ class SetFigures:
     """Running totals over the graded prompts of one data set."""
 
     name: str
+    stopped_early: bool = False
+    """Whether prompts were sampled until they had enough: how often they are right then says little of the model."""
     tallies: dict[str, Tally] = field(default_factory=dict)
     """Samples and right ones by prompt."""
     strict: dict[str, Tally] = field(default_factory=dict)
@@ -50,13 +52,17 @@ class SetFigures:
         return self.verdicts.total()
 
     def metrics(self, ks: Iterable[int]) -> list[Metric]:
-        """Return the figures that go into the status; pass@k for each k that every prompt has samples for."""
+        """Return the figures that go into the status; pass@k for each k that every prompt has samples for.
+
+        Of samples that were stopped early there is no pass@k: a prompt that is right by luck gets no further sample.
+        """
         if not self.samples:
             return []
         fewest = min(tally.samples for tally in self.tallies.values())
-        found = [self._metric(f"pass@{k}", estimate(list(self.tallies.values()), k)) for k in ks if k <= fewest]
-        if self.strict:
-            found.append(self._metric("strict/pass@1", estimate(list(self.strict.values()), 1)))
+        found = []
+        if not self.stopped_early:
+            found = [self._metric(f"pass@{k}", estimate(list(self.tallies.values()), k)) for k in ks if k <= fewest]
+            found += [self._metric("strict/pass@1", estimate(list(self.strict.values()), 1))] if self.strict else []
         shares = {
             "formatRate": self.marked / self.samples,
             "truncated": self.verdicts[Verdict.TRUNCATED] / self.samples,

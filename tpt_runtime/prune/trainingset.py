@@ -13,7 +13,6 @@ from tpt_runtime.artifacts.files import begin_folder, read_rows, write_json, wri
 from tpt_runtime.artifacts.manifest import Manifest, verified, write_manifest
 from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.core import layout
-from tpt_runtime.core.choices import VerifierType
 from tpt_runtime.core.configs import PruneConfig, SelectPart
 from tpt_runtime.core.rows import Grade, GradedPrompt, Sample
 from tpt_runtime.core.spec import Pruning
@@ -25,12 +24,10 @@ from tpt_runtime.prune.reading import ReadingSample
 from tpt_runtime.prune.selection import Candidate, Fate, Selection
 from tpt_runtime.prune.source import Source
 from tpt_runtime.step.context import Context
-from tpt_runtime.verify.arithmetic import has_false_equation
+from tpt_runtime.verify.arithmetic import WITH_EQUATIONS, has_false_equation
 from tpt_runtime.verify.likeness import likeness
 
 TRAIN = "train"
-WITH_EQUATIONS = frozenset({VerifierType.MATH, VerifierType.GSM8K_STRICT})
-"""Verifiers of solutions in prose, whose equations mean what they say."""
 
 
 def make_training_set(config: PruneConfig, part: SelectPart, context: Context) -> Manifest:
@@ -42,7 +39,7 @@ def make_training_set(config: PruneConfig, part: SelectPart, context: Context) -
     source = Source.open(root, part, context.storage)
     folder = begin_folder(root / part.path, config.attempt)
     context.phase("grade samples")
-    figures, reading = SetFigures(TRAIN), ReadingSample(f"train/{part.round}")
+    figures, reading = SetFigures(TRAIN, stopped_early=part.stopped_early), ReadingSample(f"train/{part.round}")
     selection = Selection(part.pruning, part.seed, part.round)
 
     def rows() -> Iterator[GradedPrompt]:

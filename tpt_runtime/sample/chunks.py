@@ -65,10 +65,10 @@ class Done(NamedTuple):
 class ChunkFolder:
     """The chunks of one part."""
 
-    def __init__(self, folder: Path, samples_per_prompt: int) -> None:
-        """Read from and write to `folder`, where every prompt has `samples_per_prompt` samples."""
+    def __init__(self, folder: Path, samples: range) -> None:
+        """Read from and write to `folder`; `samples` is how many a prompt may have."""
         self.folder = folder
-        self._samples = samples_per_prompt
+        self._samples = samples
         self.done: dict[PromptKey, Done] = {}
 
     def read(self) -> None:
@@ -99,6 +99,11 @@ class ChunkFolder:
         """Return the chunks that hold `keys`, all done."""
         return sorted({self.done[key].file for key in keys})
 
+    @property
+    def _expected(self) -> str:
+        fewest, most = self._samples[0], self._samples[-1]
+        return f"{most}" if fewest == most else f"{fewest} to {most}, in order"
+
     def _note(self, path: Path, row: SampledPrompt) -> None:
         tokens = sum(sample["tokens"] for sample in row["samples"])
         self.done.setdefault(PromptKey(row["set"], row["id"]), Done(path, len(row["samples"]), tokens))
@@ -109,8 +114,8 @@ class ChunkFolder:
             indexes = [(sample["index"], sample["tokens"])[0] for sample in row["samples"]]
         except (KeyError, TypeError) as error:
             raise _damaged(path, f"line {number} is not the samples of a prompt ({error!r})") from error
-        if indexes != list(range(self._samples)):
-            raise _damaged(path, f"line {number} has {len(indexes)} samples of {row['id']}, expected {self._samples}")
+        if len(indexes) not in self._samples or indexes != list(range(len(indexes))):
+            raise _damaged(path, f"line {number} has {len(indexes)} samples of {row['id']}, expected {self._expected}")
         return row  # type: ignore[no-any-return]
 
 

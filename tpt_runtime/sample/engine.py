@@ -5,7 +5,7 @@ trained on, is said in one place for all engines (`tokens.py`).
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -29,17 +29,23 @@ class Drawing:
     stop_ids: frozenset[int]
     """Tokens that end a sample; each is the last id of the sample that it ends."""
 
+    def is_like(self, other: "Drawing") -> bool:
+        """Return whether samples are drawn in the same way, however many."""
+        return replace(self, samples=other.samples) == other
+
 
 @dataclass(frozen=True)
 class Request:
-    """All samples of one prompt."""
+    """Samples of one prompt: all of them, or those that it is given at a time."""
 
     key: str
     """Names it; no two requests in an engine share it."""
     prompt_ids: tuple[int, ...]
     drawing: Drawing
     seed: int
-    """Sample i is drawn with `seed` + i, whatever else is being generated."""
+    """Sample i of the request is drawn with `seed` + i, whatever else is being generated."""
+    first: int = 0
+    """Which of its prompt's samples the first one is."""
 
     def room(self, context: int) -> int:
         """Return how many tokens may be generated where a sequence has at most `context` tokens."""
@@ -71,8 +77,9 @@ class Engine(Protocol):
     def generate(self, requests: Iterator[Request]) -> Iterator[list[Result]]:
         """Yield again and again what has finished since, often nothing, so that the caller can stop at any time.
 
-        Requests are taken as there is room for them: there is no point at which all must have finished before more begin.
-        Closing the iterator abandons what is unfinished.
+        Requests are taken as there is room for them: there is no point at which all must have finished before more begin. Their
+        iterator may run out and later have more, which follow from what was yielded: so it is asked again after every step, and
+        all is done only when it has none and nothing is in progress. Closing the iterator abandons what is unfinished.
         """
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from tpt_runtime.artifacts.samples import PromptKey
@@ -34,8 +34,14 @@ class Job:
     request: Request
     key: PromptKey
     sink: Sink
-    finish: Callable[[tuple[int, ...], list[Generated]], list[Sample]]
-    """Makes samples of what was generated after the prompt ids."""
+    finish: Callable[[Request, list[Generated]], list[Sample]]
+    """Makes samples of what was generated."""
+    most: int
+    """Samples that the prompt may have in all."""
+    more: Callable[["Job", list[Sample]], "Job | None"] | None = None
+    """Takes the samples that the job brought, and returns what the prompt needs next, None if nothing; unset: it never does."""
+    before: tuple[Sample, ...] = ()
+    """What earlier jobs brought of the prompt."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +99,13 @@ class Meter:
         self._past.append((self.clock(), 0))
 
     def add(self, samples: list[Sample]) -> None:
-        """Count the samples of one prompt."""
+        """Count samples."""
         self.completed += len(samples)
         self.tokens += sum(sample["tokens"] for sample in samples)
+
+    def settle(self, most: int, samples: list[Sample]) -> None:
+        """Count no longer on samples that a prompt turned out not to need."""
+        self.total -= most - len(samples)
 
     @property
     def rate(self) -> float:
@@ -108,15 +118,33 @@ class Meter:
         return (self.tokens - before) / (now - since) if now > since else 0.0
 
 
+class _Requests(Iterator[Request]):
+    """What is to be generated: what prompts under way need next, before others begin. It may run out, and have more later."""
+
+    def __init__(self, jobs: Iterator[Job]) -> None:
+        self._jobs = jobs
+        self._next: deque[Job] = deque()
+        self.open: dict[str, Job] = {}
+
+    def __next__(self) -> Request:
+        """Return the next request."""
+        job = self._next.popleft() if self._next else next(self._jobs)
+        self.open[job.request.key] = job
+        return job.request
+
+    def go_on(self, job: Job) -> None:
+        """Take a job whose prompt is under way."""
+        self._next.append(job)
+
+
 class Feeding:
     """Hands jobs to an engine and takes the results."""
 
     def __init__(self, jobs: Iterable[Job], meter: Meter, pace: Pace) -> None:
         """Feed `jobs`, in order."""
-        self._jobs = iter(jobs)
+        self._requests = _Requests(iter(jobs))
         self._meter = meter
         self._outbox = Outbox(pace, meter.clock)
-        self._open: dict[str, Job] = {}
 
     def run(self, engine: Engine, context: Context) -> None:
         """Generate everything; whatever happens, what has finished is written.
@@ -126,7 +154,7 @@ class Feeding:
             StepFailed: the engine left prompts without an answer.
         """
         try:
-            with closing(engine.generate(self._requests())) as steps:  # type: ignore[type-var]
+            with closing(engine.generate(self._requests)) as steps:  # type: ignore[type-var]
                 for results in steps:
                     self._take(results, context)
                     self._outbox.flush_when_due()
@@ -137,25 +165,29 @@ class Feeding:
             raise
         finally:
             self._outbox.flush()
-        if self._open:
-            raise StepFailed(f"the engine ended with {len(self._open)} prompts unanswered, such as {min(self._open)}")
-
-    def _requests(self) -> Iterator[Request]:
-        for job in self._jobs:
-            self._open[job.request.key] = job
-            yield job.request
+        if unanswered := self._requests.open:
+            raise StepFailed(f"the engine ended with {len(unanswered)} prompts unanswered, such as {min(unanswered)}")
 
     def _take(self, results: list[Result], context: Context) -> None:
         for result in results:
-            job = self._open.pop(result.key)
-            samples = job.finish(job.request.prompt_ids, result.samples)
-            self._outbox.add(job, samples)
-            self._meter.add(samples)
+            self._finish(self._requests.open.pop(result.key), result)
         if results:
             meter = self._meter
             context.progress(
                 meter.completed, meter.total, samples=meter.completed, tokens=meter.tokens, tokens_per_second=round(meter.rate, 1)
             )
+
+    def _finish(self, job: Job, result: Result) -> None:
+        """Take what a request brought, and let its prompt go on or be done."""
+        brought = job.finish(job.request, result.samples)
+        self._meter.add(brought)
+        samples = [*job.before, *brought]
+        following = job.more(job, brought) if job.more else None
+        if following is not None:
+            self._requests.go_on(replace(following, before=tuple(samples)))
+            return
+        self._meter.settle(job.most, samples)
+        self._outbox.add(job, samples)
 
 
 monotonic = time.monotonic

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from tpt_runtime.artifacts.files import read_rows
 from tpt_runtime.artifacts.manifest import Manifest, verified_file, write_manifest
 from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.artifacts.storage import Storage
+from tpt_runtime.core.choices import Strategy
 from tpt_runtime.core.configs import SampleConfig, SamplePart
 from tpt_runtime.core.errors import ArtifactError
 from tpt_runtime.core.names import prompt_seed
@@ -16,6 +18,14 @@ from tpt_runtime.sample.chunks import CHUNKS, ChunkFolder, ChunkNames, Shard
 from tpt_runtime.sample.engine import Drawing, Request
 
 PromptIds = tuple[int, ...]
+
+
+class Asked(NamedTuple):
+    """What is needed of one prompt."""
+
+    ids: PromptIds
+    reference: str | None
+    """Only where samples are graded as they are drawn."""
 
 
 class Part:
@@ -38,7 +48,9 @@ class Part:
             storage.fetch((root / file).parent, Path(file).name)
         storage.fetch_files(root / settings.path, CHUNKS)
         self._share = dict(shard.share(list(self._prompts(root))))
-        self._chunks = ChunkFolder(root / settings.path, settings.samples_per_prompt)
+        most = settings.samples_per_prompt
+        fewest = most if settings.strategy is Strategy.FIXED else 1
+        self._chunks = ChunkFolder(root / settings.path, range(fewest, most + 1))
         self._chunks.read()
         self._names = ChunkNames(root / settings.path, shard, config.attempt)
 
@@ -51,12 +63,15 @@ class Part:
         """This shard's prompts that are not done, in order."""
         return [key for key in self._share if key not in self._chunks.done]
 
-    def prompt_ids(self, key: PromptKey) -> PromptIds:
-        """Return the token ids of a prompt of this shard."""
-        return self._share[key]
+    def reference(self, key: PromptKey) -> str:
+        """Return the reference answer of a prompt of this shard, whose samples are graded as they are drawn."""
+        reference = self._share[key].reference
+        if reference is None:
+            raise ArtifactError(f"prompt {key.id} of {key.set}: no reference answer; the prepare step has to run again")
+        return reference
 
     def requests(self, stop_ids: frozenset[int]) -> Iterator[tuple[Request, PromptKey]]:
-        """Yield a request for every pending prompt."""
+        """Yield a request for all samples of every pending prompt."""
         settings = self.settings
         drawing = Drawing(
             samples=settings.samples_per_prompt,
@@ -69,7 +84,7 @@ class Part:
         )
         for key in self.pending:
             seed = prompt_seed(settings.seed, settings.round, settings.purpose, key.id)
-            yield Request(f"{settings.digest}/{key.set}/{key.id}", self._share[key], drawing, seed), key
+            yield Request(f"{settings.digest}/{key.set}/{key.id}", self._share[key].ids, drawing, seed), key
 
     def write(self, rows: list[SampledPrompt]) -> None:
         """Write the samples of some prompts, whole or not at all."""
@@ -93,12 +108,15 @@ class Part:
         )
         return self._storage.conclude(self._chunks.folder, self._shard.manifest, manifest)
 
-    def _prompts(self, root: Path) -> Iterator[tuple[PromptKey, PromptIds]]:
+    def _prompts(self, root: Path) -> Iterator[tuple[PromptKey, Asked]]:
         for data_set, file in self.settings.prompts.items():
             for number, row in enumerate(read_rows(verified_file(root / file)), 1):
                 try:
-                    ids = tuple(row["promptIds"])
-                    yield PromptKey(data_set, row["id"]), ids
+                    asked = self._asked(row)
+                    yield PromptKey(data_set, row["id"]), asked
                 except (KeyError, TypeError) as error:
                     raise ArtifactError(f"{root / file}, line {number}: not a prepared prompt ({error!r})") from error
-                self.longest_prompt = max(self.longest_prompt, len(ids))
+                self.longest_prompt = max(self.longest_prompt, len(asked.ids))
+
+    def _asked(self, row: Any) -> Asked:
+        return Asked(tuple(row["promptIds"]), row["reference"] if self.settings.pruning else None)

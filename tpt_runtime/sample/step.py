@@ -4,6 +4,7 @@ A shard whose parts are all finished says so without importing torch or vLLM.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from tpt_runtime.artifacts.manifest import Manifest
 from tpt_runtime.core.choices import SamplingEngine
 from tpt_runtime.core.configs import SampleConfig
 from tpt_runtime.core.errors import ConfigurationError
+from tpt_runtime.core.rows import Sample
 from tpt_runtime.core.status import SampleSummary
 from tpt_runtime.sample.chunks import Shard
-from tpt_runtime.sample.engine import Engine, EngineSettings, open_engine
+from tpt_runtime.sample.courses import Course, Judge
+from tpt_runtime.sample.engine import Engine, EngineSettings, Generated, Request, open_engine
 from tpt_runtime.sample.feeding import Feeding, Job, Meter, Pace, monotonic
 from tpt_runtime.sample.modelfolder import ModelFolder, special_ids
 from tpt_runtime.sample.part import Part
@@ -80,8 +83,10 @@ def _generate(config: SampleConfig, parts: Sequence[Part], context: Context, ope
     try:
         context.check()
         context.phase("generate")
-        jobs = chain.from_iterable(jobs_of(part, tokenizer, ends) for part in parts)
-        Feeding(jobs, meter_of(parts), pace).run(engine, context)
+        with ExitStack() as judges:
+            told = {part: judges.enter_context(Judge(part.settings.pruning)) for part in parts if part.settings.pruning}
+            jobs = chain.from_iterable(jobs_of(part, tokenizer, ends, told.get(part)) for part in parts)
+            Feeding(jobs, meter_of(parts), pace).run(engine, context)
         context.phase("engine stop")
     finally:
         engine.close()
@@ -104,13 +109,25 @@ def _longest_sequence(model: ModelFolder, parts: Sequence[Part]) -> int:
     return longest
 
 
-def jobs_of(part: Part, tokenizer: Tokenizer, ends: tuple[int, ...]) -> Iterator[Job]:
-    """Yield a job for every pending prompt of `part`; `ends` are the tokens that end a sequence, the tokenizer's own first."""
+def jobs_of(part: Part, tokenizer: Tokenizer, ends: tuple[int, ...], judge: Judge | None = None) -> Iterator[Job]:
+    """Yield the first job of every pending prompt of `part`.
+
+    Args:
+        part: whose prompts.
+        tokenizer: the model's.
+        ends: the tokens that end a sequence, the tokenizer's own first.
+        judge: says when a prompt has enough, where it may stop early.
+    """
     stop = tuple(part.settings.stop)
     stop_ids = frozenset(ends) | special_ids(tokenizer, stop)
     endings = Endings(tokenizer, stop, stop_ids, ends[0])
+
+    def finish(request: Request, generated: list[Generated]) -> list[Sample]:
+        return endings.samples(request.prompt_ids, generated, request.first)
+
     for request, key in part.requests(stop_ids):
-        yield Job(request, key, part, endings.samples)
+        whole = Job(request, key, part, finish, part.settings.samples_per_prompt)
+        yield whole if judge is None else Course(request, part.reference(key), judge, part.settings.strategy).begin(whole)
 
 
 def meter_of(parts: Sequence[Part]) -> Meter:

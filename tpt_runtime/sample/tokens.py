@@ -97,14 +97,14 @@ class Endings:
     end: int
     """The end-of-sequence id that takes the place of a stop text."""
 
-    def samples(self, prompt_ids: Sequence[int], generated: Sequence[Generated]) -> list[Sample]:
-        """Return all samples of one prompt, in order.
+    def samples(self, prompt_ids: Sequence[int], generated: Sequence[Generated], first: int = 0) -> list[Sample]:
+        """Return samples of one prompt, in order; `first` is the index of the first one.
 
         Raises:
             ConfigurationError: the model has diverged; seeds being what they are, another attempt would find the same.
         """
         words = Words.after(self.tokenizer, prompt_ids)
-        return [self._sample(index, words, one) for index, one in enumerate(generated)]
+        return [self._sample(index, words, one) for index, one in enumerate(generated, first)]
 
     def _sample(self, index: int, words: Words, generated: Generated) -> Sample:
         ids, finish = list(generated.ids), generated.finish

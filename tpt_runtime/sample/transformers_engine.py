@@ -10,9 +10,8 @@ Prompts are padded on the left and worked off in batches; sequences that have en
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from random import Random
 from typing import Any
 
@@ -56,6 +55,21 @@ class Row:
         return all(find_stop(self.words.text(ids), stop) is not None for ids in (window, self.ids))
 
 
+class _Waiting(Iterator[Row]):
+    """Rows that wait to be worked on; where the requests have run out for now, so has it."""
+
+    def __init__(self, requests: Iterator[Request], rows: Callable[[Request], Iterator[Row]]) -> None:
+        self._requests = requests
+        self._rows = rows
+        self._next: Iterator[Row] = iter(())
+
+    def __next__(self) -> Row:
+        """Return the next row."""
+        while (row := next(self._next, None)) is None:
+            self._next = self._rows(next(self._requests))
+        return row
+
+
 class TransformersEngine:
     """A causal language model of transformers."""
 
@@ -79,7 +93,7 @@ class TransformersEngine:
 
     def generate(self, requests: Iterator[Request]) -> Iterator[list[Result]]:
         """Work off batch after batch; see `Engine.generate`."""
-        waiting = chain.from_iterable(self._rows(request) for request in requests)
+        waiting = _Waiting(requests, self._rows)
         finished: dict[str, dict[int, Generated]] = {}
         head: list[Row] = []
         while rows := _batch(head, waiting):
@@ -218,7 +232,7 @@ def _batch(head: list[Row], waiting: Iterator[Row]) -> list[Row]:
     """Return up to `ROWS` rows that are drawn alike; the first one that is not stays in `head`."""
     rows, head[:] = list(head), []
     while len(rows) < ROWS and (row := next(waiting, None)) is not None:
-        if rows and row.request.drawing != rows[0].request.drawing:
+        if rows and not row.request.drawing.is_like(rows[0].request.drawing):
             head.append(row)
             break
         rows.append(row)

@@ -19,7 +19,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from tpt_runtime.core.choices import VerifierType
 from tpt_runtime.verify.text import plain, typed
+
+WITH_EQUATIONS = frozenset({VerifierType.MATH, VerifierType.GSM8K_STRICT})
+"""Verifiers of solutions in prose, whose equations mean what they say."""
 
 _APPROXIMATE = re.compile(r"[≈≅≃]|\\(?:approx|simeq|sim)(?![a-zA-Z])")
 _ANNOTATION = re.compile(r"<<([^<>\n]{1,200})>>")
