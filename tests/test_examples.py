@@ -23,9 +23,10 @@ from tpt_runtime.core.spec import Run, Spec
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "examples" / "quickstart"
+ARGOCD = ROOT / "examples" / "argocd"
 FOR_CLUSTERS = (QUICKSTART / "kustomization.yaml", *(QUICKSTART / "cluster").glob("*.yaml"))
 """Not runs, but what the quickstart needs on a cluster."""
-EXAMPLES = sorted(set((ROOT / "examples").rglob("*.yaml")) - set(FOR_CLUSTERS))
+EXAMPLES = sorted(set((ROOT / "examples").rglob("*.yaml")) - set(FOR_CLUSTERS) - set(ARGOCD.rglob("*.yaml")))
 PLANNED = sorted((ROOT / "examples").glob("*-gsm8k*.yaml"))
 GB = 10**9
 GPU = 80 * GB
