@@ -1,0 +1,100 @@
+"""Near misses: the right number stands in the text, or nearly so, and yet the text does not answer with it.
+
+What a near miss is follows the rules of docs/verification.md. As with the styles, `HELD_OUT` were written before any verifier was
+run on them, and nothing is changed because of them.
+"""
+
+from benchmarks.answers.styles import Style, styles
+
+KNOWN: tuple[Style, ...] = (
+    *styles(
+        "another number",
+        ("at hashes", "{body_of_other}\n#### {other}"),
+        ("right in the working", "{body}\n#### {other}"),
+        ("right in the working, boxed", "{body}\nSo it is $\\boxed{{{other}}}$."),
+        ("right in the working, in a sentence", "{body}\nThe answer is {other}."),
+        ("right in the working, bold", "{body}\nTherefore they have **{other}**."),
+        ("a digit more", "{body}\n#### {n}0"),
+        ("ten times too small", "{body}\n#### {tenth}"),
+        ("another sign", "{body}\n#### -{n}"),
+        ("a half more", "{body}\n#### {n}.5"),
+        ("a fraction of it", "{body}\n#### {n}/7"),
+    ),
+    *styles(
+        "an intermediate step",
+        ("hashes", "#### {n}\nBut that is only the first part: {n} + {gap_up} = {more}.\n#### {more}"),
+        ("unmarked", "{body}\nThen {n} + {gap_up} = {more}, so they have {more}."),
+        ("box", "First \\boxed{{{n}}}, and in the end \\boxed{{{more}}}."),
+    ),
+    *styles(
+        "a choice",
+        ("or", "{body}\n#### {n} or {other}"),
+        ("or, second", "{body}\n#### {other} or {n}"),
+        ("either", "{body}\nThe answer is either {n} or {other}."),
+        ("range", "{body}\nThe answer is between {n} and {more}."),
+        ("list", "{body}\n\\boxed{{{n}, {other}}}"),
+        ("two variables", "{body}\n\\boxed{{x = {n}, y = {other}}}"),
+    ),
+    *styles(
+        "denied",
+        ("not", "{body}\nThe answer is not {n}."),
+        ("not but", "{body}\nThe answer is not {n} but {other}."),
+        ("more than", "{body}\nThe answer is more than {n}."),
+        ("given up", "{body}\nBut the answer cannot be determined."),
+    ),
+    *styles(
+        "revised",
+        ("wait", "{body}\n#### {n}\nWait, that is wrong, it is {more}."),
+        ("with a mark", "{body}\n#### {n}\n#### {n}\nOops, I forgot a part.\n#### {more}"),
+        ("withdrawn", "{body}\n#### {n}\nSorry, that is incorrect."),
+    ),
+    *styles(
+        "cut off",
+        ("before the result", "{cut}"),
+        ("at the mark", "{cut}\n####"),
+        ("at the label", "{body}\nSo the answer is"),
+        ("in the box", "{body}\nSo it is $\\boxed{{{n}"),
+    ),
+    *styles("only in the question", ("restated", "Is it true that they have {n}? How many do they have in the end?")),
+)
+
+HELD_OUT: tuple[Style, ...] = (
+    *styles(
+        "another number",
+        ("textbook", "{body}\n#### {other}\n(The textbook says {n}.)"),
+        ("minus in words", "{body}\nThe answer is minus {n}."),
+        ("JSON", '{body}\n{{"answer": {other}}}'),
+        ("option", "Options: (A) {n} (B) {other}\n{body}\nAnswer: (B) {other}"),
+        ("explained", "The answer is {other}.\n\nExplanation: {n} would be right if tax were included."),
+    ),
+    *styles(
+        "an intermediate step",
+        ("asks for more", "{body}\nThe question asks for twice as much, therefore the answer is {double}."),
+        ("of two parts", "Part one gives {n}. Part two gives {gap_up}. Together that makes {more}."),
+    ),
+    *styles(
+        "a choice",
+        ("torn", "{body}\nI am torn between {other} and {n}."),
+        ("two boxes", "{body}\n\\boxed{{{other}}} or \\boxed{{{n}}}?"),
+        ("slash", "{body}\nThe answer is {more} / {n}, depending on how one reads the question."),
+        ("depends", "{body}\nIt is {other} without tax, and {n} or {more} with it."),
+    ),
+    *styles(
+        "denied",
+        ("mistake", "Someone might say {n}. That is a common mistake. The right answer is {other}."),
+        ("cannot be", "{body}\nIt cannot be {n}, so it is {other}."),
+        ("would be", "If they had one more, the answer would be {n}. As it is, they have {other}."),
+    ),
+    *styles(
+        "revised",
+        ("no wait", "{body}\nThe answer is {n}... no wait, {more}."),
+        ("corrected", "My first result was {n}, but I had forgotten a step; the corrected result is {other}."),
+        ("on reflection", "{body}\n#### {n}\n\nOn reflection, they also pay tax, which makes the total {more}."),
+    ),
+    *styles(
+        "cut off",
+        ("question only", "Question: {question}\nAnswer:"),
+        ("mid-word", "{cut} approxima"),
+        ("in the tag", "{body}\n<answer>"),
+    ),
+)

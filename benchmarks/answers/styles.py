@@ -1,0 +1,153 @@
+"""Right answers in many styles, as templates over a GSM8K solution: `body` is its working, the rest is its answer, written.
+
+`KNOWN` are the kinds that the verifier's own tests have examples of, and what was found wrong on them was mended. `HELD_OUT`
+were written before any verifier was run on them, and nothing is changed because of them: a corpus that a verifier was tuned on
+proves little.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """One way to write a solution."""
+
+    name: str
+    group: str
+    template: str
+    """With places for what `corpus.fields` returns."""
+
+
+def styles(group: str, *rows: tuple[str, str]) -> tuple[Style, ...]:
+    """Return styles of one group from their names and templates."""
+    return tuple(Style(name, group, template) for name, template in rows)
+
+
+KNOWN = (
+    *styles(
+        "hashes",
+        ("bare", "{body}\n#### {n}"),
+        ("separators", "{body}\n#### {commas}"),
+        ("currency", "{body}\n#### ${commas}"),
+        ("currency and cents", "{body}\n#### ${commas}.00"),
+        ("decimal", "{body}\n#### {n}.0"),
+        ("period", "{body}\n#### {n}."),
+        ("unit", "{body}\n#### {n} dollars"),
+        ("percent", "{body}\n#### {n}%"),
+        ("fraction", "{body}\n#### {double}/2"),
+        ("bold", "{body}\n#### **{n}**"),
+        ("bold around", "{body}\n**#### {n}**"),
+        ("word", "{body}\n#### Answer: {n}"),
+        ("sentence", "{body}\n#### They have {commas} in total"),
+        ("formula", "{body}\n#### ${n}$"),
+        ("no space", "{body}\n####{n}"),
+        ("closed", "{body}\n#### {n} ####"),
+        ("intermediate line before", "First part:\n#### {other}\n{body}\n#### {n}"),
+        ("chatter behind", "{body}\n#### {n}\n\nLet me know if you want to see 3 more problems like this!"),
+        ("note behind", "{body}\n#### {n}\n\nNote: this assumes that a month has 30 days."),
+        ("made-up problem behind", "{body}\n#### {n}\n\nQ: Tom has {other} apples. How many?\nA: {other}\n#### {other}"),
+    ),
+    *styles(
+        "boxes",
+        ("bare", "{body}\nSo the answer is $\\boxed{{{n}}}$."),
+        ("displayed", "{body}\n\\[\n\\boxed{{{latex}}}\n\\]"),
+        ("currency", "{body}\n\\boxed{{\\${commas}}}"),
+        ("unit", "{body}\n\\boxed{{{n} \\text{{ dollars}}}}"),
+        ("percent", "{body}\n\\boxed{{{n}\\%}}"),
+        ("decimal", "{body}\n\\boxed{{{n}.00}}"),
+        ("fraction", "{body}\n\\boxed{{\\frac{{{double}}}{{2}}}}"),
+        ("variable", "{body}\n\\boxed{{x = {n}}}"),
+        ("text", "{body}\n\\boxed{{\\text{{They have }} {n}}}"),
+    ),
+    *styles(
+        "sentences",
+        ("plain", "{body}\nThe answer is {n}."),
+        ("final", "{body}\nSo the final answer is: ${commas}."),
+        ("label", "{body}\n\nAnswer: {commas}"),
+        ("bold label", "{body}\n\n**Answer:** {n} dollars"),
+        ("heading", "{body}\n\n### Final Answer\n\n{commas}"),
+        ("bold", "{body}\n\nTherefore, they have **{commas}** in the end."),
+        ("backward", "{body}\nThus {n} is the answer."),
+        ("several candidates", "Is it {other}? Let us see.\n{body}\nSo it is not {other}: the answer is {n}."),
+        ("denied alternative", "{body}\nThe answer is {n}, not {other}."),
+        ("revised", "The answer is {other}. Wait, that is wrong.\n{body}\nThe answer is {n}."),
+        ("repeated", "{body}\nThe answer is {n}. The answer is {n}. The answer is {n}."),
+        ("equation", "{body}\nThe answer is {other} + {gap} = {n}."),
+    ),
+    *styles(
+        "other languages",
+        ("German", "{body}\nDie Antwort ist {points} Euro."),
+        ("German decimals", "{body}\nDie Antwort lautet {points},00 Euro."),
+        ("French", "{body}\nLa réponse est {spaces}."),
+        ("Spanish", "{body}\nLa respuesta es {n},0."),
+        ("Chinese", "{body}\n答案是{n}。"),
+        ("Russian", "{body}\nОтвет: {n}"),
+    ),
+    *styles(
+        "unmarked",
+        ("the working alone", "{body}"),
+        ("a last sentence", "{body}\nSo in the end they have ${commas}."),
+        ("a last equation", "{body}\n{other} + {gap} = {n}"),
+    ),
+)
+
+HELD_OUT = (
+    *styles(
+        "hashes",
+        ("list and emphasis", "{body}\n\n* #### {commas} *"),
+        ("equals", "{body}\n#### = {n}"),
+        ("quoted", "{body}\n> #### {n}"),
+        ("tilde space", "{body}\n#### \\${n}~USD"),
+        ("thanks behind", "{body}\n#### {n}\n\nThank you for the question, and good luck with the other 9!"),
+        ("end of text", "{body}\n#### {n}<|endoftext|>{other}"),
+    ),
+    *styles(
+        "boxes",
+        ("therefore", "{body}\n\n\\(\\therefore\\) the total comes to \\(\\boxed{{{n}}}\\)."),
+        ("bold math", "{body}\n$$\\boxed{{\\boldsymbol{{{n}}}}}$$"),
+        ("nested", "{body}\n\\boxed{{\\boxed{{{n}}}}}"),
+        ("thin space unit", "{body}\n\\boxed{{{latex}\\;\\mathrm{{items}}}}"),
+    ),
+    *styles(
+        "sentences",
+        ("shouted", "{body}\n\nFINAL ANSWER: {n}"),
+        ("arrow", "{body}\n\n> **Final answer \u2192 {commas}**"),
+        ("ticked", "{body}\nHence the answer: {n} \u2705"),
+        ("short", "{body}\nFinal: {commas}"),
+        ("our answer", "{body}\nSo our answer: {n} (in the units of the question)."),
+        ("exclaimed", "{body}\nQ.E.D. The answer must be {n}!"),
+        ("strong in HTML", "{body}\n<p>The answer is <strong>{n}</strong>.</p>"),
+        ("underlined heading", "{body}\n\nAnswer\n------\n{n}"),
+        ("offer behind", "{body}\nThe answer is {n}.\n\nShall I also solve problem 2 or 3 for you?"),
+        ("checked behind", "{body}\nThe answer is {n}. Double-checking each of the 4 steps: all of them hold, so {n} stands."),
+        ("in a formula", "{body}\n$$\\text{{Answer}} = {latex}$$"),
+    ),
+    *styles(
+        "formats",
+        ("JSON", '{body}\n{{"answer": {n}}}'),
+        ("JSON string", '{body}\n{{"final_answer": "{commas}"}}'),
+        ("tag", "{body}\n<final_answer>{n}</final_answer>"),
+        ("brackets", "{body}\n[ANSWER]{n}[/ANSWER]"),
+        ("code", "{body}\n```\n{n}\n```"),
+        ("Python", "{body}\n```python\nanswer = {n}\nprint(answer)\n```"),
+        ("table", "{body}\n\n| item | value |\n|---|---|\n| total | **{commas}** |"),
+        ("aligned", "{body}\n\\begin{{align*}}\n\\text{{Total}} &= {n}\n\\end{{align*}}"),
+    ),
+    *styles(
+        "other languages",
+        ("Italian", "{body}\nQuindi la risposta finale \u00e8 {points},00 euro."),
+        ("Portuguese", "{body}\nPortanto, a resposta \u00e9 {n}."),
+        ("Dutch", "{body}\nHet antwoord is {n}."),
+        ("Polish", "{body}\nOdpowied\u017a: {n}"),
+        ("Japanese", "{body}\n\u3057\u305f\u304c\u3063\u3066\u3001\u7b54\u3048\u306f{n}\u3067\u3059\u3002"),
+        ("Korean", "{body}\n\uc815\ub2f5\uc740 {n}\uc785\ub2c8\ub2e4."),
+        ("Hindi", "{body}\n\u0909\u0924\u094d\u0924\u0930: {n}"),
+    ),
+    *styles(
+        "unmarked",
+        ("total in dollars", "{body}\nThat gives us a grand total of ${commas}.00 USD."),
+        ("result", "{body}\nSo, the result that we are looking for equals {n}."),
+        ("conclusion", "{body}\n\n**Conclusion.** Everything considered, {n} is what they end up with."),
+        ("in short", "{body}\nTL;DR {n}"),
+    ),
+)
