@@ -68,7 +68,12 @@ def _question(row: Mapping[str, str]) -> Question | None:
 
 def items(found: Sequence[Question]) -> Iterator[Item]:
     """Yield every question in every style, and as every near miss."""
-    kinds = ((styles.KNOWN, False, True), (styles.HELD_OUT, True, True), (misses.KNOWN, False, False), (misses.HELD_OUT, True, False))
+    kinds = (
+        (styles.KNOWN + styles.FIRST, False, True),
+        (styles.HELD_OUT, True, True),
+        (misses.KNOWN + misses.FIRST, False, False),
+        (misses.HELD_OUT, True, False),
+    )
     for number, question in enumerate(found):
         places = fields(question, random.Random(number))
         for templates, held_out, right in kinds:
@@ -120,9 +125,9 @@ def read_traces(path: Path = TRACES) -> list[ReadTrace]:
 def style_count() -> dict[str, int]:
     """Return how many styles there are of each kind."""
     kinds: dict[str, tuple[Style, ...]] = {
-        "styles": styles.KNOWN,
+        "styles": styles.KNOWN + styles.FIRST,
         "styles held out": styles.HELD_OUT,
-        "near misses": misses.KNOWN,
+        "near misses": misses.KNOWN + misses.FIRST,
         "near misses held out": misses.HELD_OUT,
     }
     return {name: len(found) for name, found in kinds.items()}

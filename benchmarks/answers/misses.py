@@ -1,7 +1,6 @@
 """Near misses: the right number stands in the text, or nearly so, and yet the text does not answer with it.
 
-What a near miss is follows the rules of docs/verification.md. As with the styles, `HELD_OUT` were written before any verifier was
-run on them, and nothing is changed because of them.
+What a near miss is follows the rules of docs/verification.md. `KNOWN`, `FIRST` and `HELD_OUT` differ as among the styles.
 """
 
 from benchmarks.answers.styles import Style, styles
@@ -58,7 +57,7 @@ KNOWN: tuple[Style, ...] = (
     *styles("only in the question", ("restated", "Is it true that they have {n}? How many do they have in the end?")),
 )
 
-HELD_OUT: tuple[Style, ...] = (
+FIRST: tuple[Style, ...] = (
     *styles(
         "another number",
         ("textbook", "{body}\n#### {other}\n(The textbook says {n}.)"),
@@ -96,5 +95,48 @@ HELD_OUT: tuple[Style, ...] = (
         ("question only", "Question: {question}\nAnswer:"),
         ("mid-word", "{cut} approxima"),
         ("in the tag", "{body}\n<answer>"),
+    ),
+)
+
+HELD_OUT: tuple[Style, ...] = (
+    *styles(
+        "another number",
+        ("before the discount", "The answer is {other}. ({n} is the number before the discount.)"),
+        ("emphasized denial", "{body}\n**Answer: {other}** (not {n}!)"),
+        ("to be added up", "{body}\nanswer = {n} + {gap_up}"),
+        ("a decimal comma", "{body}\n#### {n},5"),
+        ("a digit in front", "{body}\n#### 1{n}"),
+        ("two units", "{body}\n#### {n} hours and {gap_up} minutes"),
+    ),
+    *styles(
+        "an intermediate step",
+        ("starting point", "The question gives us {n} as a starting point, from which we get to {more}."),
+        ("and the rest", "So far that is {n}. With the rest it is {more} in total."),
+    ),
+    *styles(
+        "a choice",
+        ("roughly to", "{body}\nThe answer is roughly {n} to {more}."),
+        ("if you count", "{body}\n#### {other} ({n} if you count the first one)"),
+        ("undecided", "{body}\n#### {other}\n#### {n}\nI cannot decide between the two."),
+        ("options", "{body}\nThe correct answer is not among the options {other}, {more} and {n}."),
+        ("unsure", "{body}\nThe answer is {n}?? I am not sure at all, maybe {other}."),
+    ),
+    *styles(
+        "denied",
+        ("others say", "Alice says {n}, Bob says {other}. Bob is right."),
+        ("none of the above", "{body}\nFinal answer: none of the above, since {n} is not among the options."),
+        ("would have been", "The answer would have been {n} had they not found more; now it is {more}."),
+    ),
+    *styles(
+        "revised",
+        ("misread", "{body}\nBut wait, I misread the question. They ask for {more}."),
+        ("edit", "{body}\n#### {n}\n\nEdit: the above is wrong, the total should be {more}."),
+        ("attempts", "I got {n} in my first attempt and {other} in my second attempt, and I trust the second."),
+        ("arrow", "{body}\n#### {n} -> {more}"),
+    ),
+    *styles(
+        "cut off",
+        ("dots", "{cut}..."),
+        ("at a label in bold", "{body}\n**Final answer"),
     ),
 )

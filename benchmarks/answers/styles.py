@@ -1,8 +1,8 @@
 """Right answers in many styles, as templates over a GSM8K solution: `body` is its working, the rest is its answer, written.
 
-`KNOWN` are the kinds that the verifier's own tests have examples of, and what was found wrong on them was mended. `HELD_OUT`
-were written before any verifier was run on them, and nothing is changed because of them: a corpus that a verifier was tuned on
-proves little.
+`KNOWN` are the kinds that the verifier's own tests have examples of. `FIRST` and `HELD_OUT` were written before any verifier was
+run on them: what went wrong on the first was mended afterwards, so those count as known since; because of the others nothing is
+changed. A corpus that a verifier was tuned on proves little.
 """
 
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ KNOWN = (
     ),
 )
 
-HELD_OUT = (
+FIRST = (
     *styles(
         "hashes",
         ("list and emphasis", "{body}\n\n* #### {commas} *"),
@@ -149,5 +149,54 @@ HELD_OUT = (
         ("result", "{body}\nSo, the result that we are looking for equals {n}."),
         ("conclusion", "{body}\n\n**Conclusion.** Everything considered, {n} is what they end up with."),
         ("in short", "{body}\nTL;DR {n}"),
+    ),
+)
+
+HELD_OUT = (
+    *styles(
+        "hashes",
+        ("boxed", "{body}\n#### \\boxed{{{n}}}"),
+        ("spaced unit", "{body}\n####   {commas} units\n"),
+        ("pointing to a step", "{body}\n#### {n} (see step 3)"),
+        ("arrow", "{body}\n#### => {n}"),
+    ),
+    *styles(
+        "boxes",
+        ("labelled inside a display", "{body}\n\n\\[ \\text{{Final answer: }} \\boxed{{{n}}} \\]"),
+        ("with a colon", "{body}\nAnswer: \\boxed{{{latex}}}."),
+    ),
+    *styles(
+        "sentences",
+        ("thus", "{body}\nThe answer is thus: **{commas}**."),
+        ("bold and backward", "{body}\n\n**{n}** is the final answer."),
+        ("in brackets", "{body}\n(Answer: {n})"),
+        ("arrow", "{body}\nans -> {n}"),
+        ("display below", "{body}\n\n---\n**Final Answer**\n$$\n{latex}\n$$"),
+        ("rounded", "{body}\nFinal answer: The total is {commas} (rounded to the nearest whole number)."),
+        ("confident", "{body}\nI am confident that the answer is {n}. My confidence is 95%."),
+        ("bold math", "{body}\nSo, the final answer is $ \\mathbf{{{n}}} $"),
+        ("bullet below", "{body}\nAnswer:\n\n- {n}"),
+        ("numbered", "{body}\n3) The answer is {n}."),
+        ("code", "{body}\n**The answer is:** `{n}`"),
+    ),
+    *styles(
+        "formats",
+        ("tag with confidence", "{body}\n<answer>{n}</answer>\n<confidence>0.9</confidence>"),
+        ("YAML", "{body}\nanswer: {n}\nunit: dollars"),
+    ),
+    *styles(
+        "other languages",
+        ("Swedish", "{body}\nSvaret \u00e4r {n}."),
+        ("Turkish", "{body}\nCevap: {n}"),
+        ("Vietnamese", "{body}\n\u0110\u00e1p \u00e1n: {n}"),
+    ),
+    *styles(
+        "unmarked",
+        ("total", "{body}\nTotal: {n}."),
+        ("result", "{body}\n\nResult = {commas}"),
+        ("obtained", "{body}\nHence we obtain ${n}$."),
+        ("ticked", "{body}\n\u2705 {n}"),
+        ("required", "{body}\nThe required number is {commas}, Q.E.D."),
+        ("exactly", "{body}\nSo they end up with exactly {n}, no more and no less."),
     ),
 )

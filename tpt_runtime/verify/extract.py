@@ -29,8 +29,9 @@ _END_OF_TURN = re.compile(
     r"<\|(?:im_start|im_end|user|eot_id|start_header_id|endoftext|end)\|>|<start_of_turn>|<end_of_turn>|\[INST\]|</s>|<eos>"
 )
 _REVISION = re.compile(
-    r"\b(?:wait|hold on|hang on|oops|scratch that|on second thoughts?|correction|i made (?:a|an) (?:mistake|error)|my mistake|"
-    r"let me (?:redo|recalculate|recheck|reconsider|correct|fix|re-\w+)|"
+    r"\b(?:wait|hold on|hang on|oops|scratch that|on second thoughts?|on (?:further |closer )?(?:reflection|inspection)|"
+    r"(?:thinking|looking) (?:about it |at it |at this )?again|come to think of it|correction|"
+    r"i made (?:a|an) (?:mistake|error)|my mistake|let me (?:redo|recalculate|recheck|reconsider|correct|fix|re-\w+)|"
     r"(?:that|this|it)(?:'s| is| was) (?:wrong|incorrect|not (?:right|correct))|"
     r"answer (?:is|was) (?:not|wrong|incorrect)|answer (?:isn't|wasn't)|sorry|apologies)\b|"
     r"(?:^|[.!?]\s+|\n\s*)(?:no|actually),?\s",
@@ -44,6 +45,10 @@ _REVISING = (
         "oops",
         "scratch",
         "second thought",
+        "reflection",
+        "inspection",
+        "again",
+        "come to think",
         "correct",
         "mistake",
         "error",
@@ -66,6 +71,8 @@ _FORMULA = re.compile(r"\$([^$\n]+)\$|\\\(([^\n]+?)\\\)|\\\[([^\n]+?)\\\]")
 _SAID_BEFORE = re.compile(r"=|\b(?:is|are)\b")
 _GROUPED = re.compile(r"\d[.,]\d{3}(?!\d)")
 _CONTINENTAL = re.compile(r"€|\beuros?\b|\bEUR\b|antwort|respuesta|réponse|risposta|resposta|antwoord|ответ", re.IGNORECASE)
+_OR = re.compile(r"[\s}$)*\\.,\]]*\b(?:or|or else|or maybe|or perhaps)\b[\s$(*\\\[]*", re.IGNORECASE)
+_OR_READ = 20
 _TAIL_READ = 4000
 _RESULT_READ = 60
 _MARKS_TRIED = 40
@@ -84,10 +91,12 @@ class _Solution:
 def find_answer(solution: str) -> Found | None:
     """Return the final answer of `solution` as a number, or what stands in its place; None if there is none."""
     own = _own_problem(solution)
-    for mark in reversed(own.marks[-_MARKS_TRIED:]):
-        strong = _strong(own.text, mark, own.continental)
+    marks = own.marks[-_MARKS_TRIED:]
+    for place in range(len(marks) - 1, -1, -1):
+        strong = _strong(own.text, marks[place], own.continental)
         if strong:
-            return _as_revised(own.text, *strong, own.continental)
+            choice = place and _offers_another(own, marks[place - 1], marks[place], strong[1])
+            return choice or _as_revised(own.text, *strong, own.continental)
     return last_stated(own.text, own.continental)
 
 
@@ -163,6 +172,19 @@ def _strong(text: str, mark: re.Match[str], continental: bool) -> tuple[Span, Fo
     if reading.shape is Shape.NONE and span.pattern == HASHES:
         return None
     return span, Found(raw.strip(), reading, span.pattern, place)
+
+
+def _offers_another(own: _Solution, mark: re.Match[str], last: re.Match[str], found: Found) -> Found | None:
+    """Return a choice if another answer stands at `mark`, and only "or" between it and `last`, the mark of `found`."""
+    if "or" not in own.text[max(mark.end(), last.start() - _OR_READ) : last.start()]:
+        return None
+    other = _strong(own.text, mark, own.continental)
+    if other is None or not _OR.fullmatch(own.text, other[0].end, last.start()):
+        return None
+    left, right = other[1].reading.number, found.reading.number
+    if left is not None and right is not None and same(left, right):
+        return None
+    return Found(own.text[other[0].start : last.end()], Reading(Shape.CHOICE), found.pattern, own.text[mark.start() : last.end()])
 
 
 def _in_words(raw: str, span: Span, continental: bool) -> tuple[Span, Found]:

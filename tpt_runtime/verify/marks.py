@@ -43,6 +43,18 @@ _SUPPOSING = frozenset(
     {
         *("thought", "if", "suppose", "supposing", "assume", "assuming", "guess", "guessed", "whether", "unless", "until", "let"),
         *("wrong", "incorrect", "initial", "previous", "first", "original"),
+        *(
+            "convert",
+            "converting",
+            "express",
+            "expressing",
+            "find",
+            "finding",
+            "calculate",
+            "calculating",
+            "compute",
+            "computing",
+        ),
     }
 )
 _BETWEEN = frozenset({"that", "the", "my", "this", "final", "correct"})

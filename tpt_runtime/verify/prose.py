@@ -66,6 +66,9 @@ _ASIDES = ((_BRACKETS, ("(",)), (_REASON, ("because", "since", "due to")))
 _EITHER = re.compile(
     r"[\w%']{0,20}(?:\s+[\w%']{1,20}){0,2}?\s*,?\s*\bor\s+(?:maybe\s+|perhaps\s+|possibly\s+|about\s+)?|-", re.IGNORECASE
 )
+_BETWEEN = re.compile(r"\bbetween\s+(?:about\s+)?$", re.IGNORECASE)
+_AND = re.compile(r"[\w%']{0,20}(?:\s+[\w%']{1,20})?\s+and\s+", re.IGNORECASE)
+_OPEN_TAG = re.compile(r"<(?:final[_ -]?)?answer>\s*$", re.IGNORECASE)
 _LINES_READ = 40
 _TEXT_READ = 4000
 _TAIL_READ = 240
@@ -106,7 +109,15 @@ def _breaks_off(text: str) -> bool:
         return True
     if tail.rfind("<<") > tail.rfind(">>") or ("\\" in tail and _OPEN_BOX.search(tail) is not None):
         return True
+    if (last == ">" and _OPEN_TAG.search(tail)) or (last.isalpha() and _has_no_result(tail)):
+        return True
     return _asks(tail) if last == "?" else last.isalpha() and _opens_sentence(tail)
+
+
+def _has_no_result(tail: str) -> bool:
+    """Return whether `tail` ends in words, without a number, behind arithmetic and an equals sign: "480 / 30 = about"."""
+    before, equals, after = tail.rpartition("\n")[2].rpartition("=")
+    return bool(equals) and before.rstrip()[-1:].isdigit() and not any(char.isdigit() for char in after)
 
 
 def _asks(tail: str) -> bool:
@@ -212,7 +223,10 @@ def _is_circumstance(sentence: str, number: Stated) -> bool:
 def _offers_both(sentence: str, left: Stated, right: Stated) -> bool:
     if left.number is not None and right.number is not None and same(left.number, right.number):
         return False
-    return _EITHER.fullmatch(sentence, left.end, right.start) is not None
+    if _EITHER.fullmatch(sentence, left.end, right.start):
+        return True
+    between = _BETWEEN.search(sentence, max(0, left.start - 20), left.start)
+    return between is not None and _AND.fullmatch(sentence, left.end, right.start) is not None
 
 
 def _last_clause(sentence: str, numbers: list[Stated]) -> tuple[int, int]:

@@ -80,8 +80,9 @@ _ASSIGNMENTS = re.compile(r"=[^=]*(?:,|\bor\b|\band\b)\s*[a-z]\s*=", re.IGNORECA
 _ROUNDED = re.compile(r"\bround(?:s|ed|ing)?\s+(?:it\s+)?(?:up\s+|down\s+|off\s+)?to\s+(?=[-\d.])", re.IGNORECASE)
 _JUXTAPOSED = re.compile(r"\s+-?[\d.]*\d")
 _ARITHMETIC_WORD = re.compile(r"[\w%'/^-]{0,20}\s+(?:plus|minus|times|divided\s+by|multiplied\s+by)\s", re.IGNORECASE)
-_SIGN = re.compile(r"([-+])\s*(?=[\d.])")
+_SIGN = re.compile(r"(?:([-+])|(?:minus|negative)\s)\s*(?=[\d.])", re.IGNORECASE)
 _MINUS_BEFORE = re.compile(r"(?:^|[=(:\[]\s*|[a-zA-Z,]\s+)-$|[=(:]\s*-\s*$")
+_MINUS_IN_WORDS = re.compile(r"(?:^|[=:,]\s*|\b(?:is|are|was|be|equals|of|to)\s+)(?:minus|negative)\s+$", re.IGNORECASE)
 _LABELS = frozenset(
     {
         *(
@@ -151,9 +152,16 @@ def stated(sentence: str, continental: bool = False) -> list[Stated]:
         before = sentence[max(0, start - _LOOK_BACK) : start]
         if not _is_label(sentence, before, end):
             number = None if sentence[end : end + 1] == "^" else number_of(match, continental)
-            negative = number is not None and before.rstrip().endswith("-") and _MINUS_BEFORE.search(before)
+            negative = number is not None and _is_negated(before)
             found.append(Stated(start, end, number.negative() if number is not None and negative else number))
     return found
+
+
+def _is_negated(before: str) -> bool:
+    """Return whether a minus sign, or its word, stands before a number and subtracts from nothing."""
+    if before.rstrip().endswith("-"):
+        return _MINUS_BEFORE.search(before) is not None
+    return before.endswith(" ") and _MINUS_IN_WORDS.search(before) is not None
 
 
 def only_number(numbers: list[Stated]) -> Number | None:
@@ -185,7 +193,7 @@ def _begin(text: str, start: int, continental: bool) -> tuple[Number | None, int
     if match is None:
         return None
     number = number_of(match, continental)
-    return (number.negative() if number is not None and sign and sign[1] == "-" else number), match.end()
+    return (number.negative() if number is not None and sign and sign[1] != "+" else number), match.end()
 
 
 def _with_rest(number: Number, rest: str, continental: bool) -> Reading:
