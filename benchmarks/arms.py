@@ -1,10 +1,15 @@
-"""What correctness adds: an example's run against its controls, over seeds.
+"""What correctness adds, and what ways of pruning do: an example's run against its controls, over seeds.
 
     python -m benchmarks.arms --folder runs/arms [--seeds 0,1,2] [--arms Correct,Parseable,Random] [--rounds 4] [--samples 32]
     python -m benchmarks.arms --folder runs/arms-smollm2 --kind smollm2 --seeds 0 --arms Correct,Parseable --rounds 2 --samples 4
+    python -m benchmarks.arms --folder runs/verifiers --arms Correct,AnyAnswer,Strict,Arithmetic --rounds 1
+
+Arms: Correct, and its controls Parseable and Random; AnyAnswer (requireMarker off: right answers that are not marked are trained
+on too); Strict (pruned by GSM8KStrict, under which whatever is right is marked, so that requireMarker changes nothing);
+StrictAnyAnswer, which shows that; Arithmetic (checkArithmetic on). All are measured by Math, whatever they were pruned by.
 
 Each seed has a base model and data of its own (SmolLM2 is one model; there a seed is that of the run); each arm trains that model
-for as many rounds with another `pruning.keep`. The base and the last model are measured with so many samples a question on the
+for as many rounds with another way of pruning. The base and the last model are measured with so many samples a question on the
 evaluation set, which decides nothing. Printed for each arm: pass@1 and pass@k before and after with 95 % intervals by question,
 and the gain of Correct over each control, paired by question. What the arms of a seed have in common (the evaluation of the
 base model, and its samples for round 1) is made once. Runs that are finished are not repeated, so a stopped benchmark goes on
@@ -22,26 +27,44 @@ from pathlib import Path
 from typing import Any
 
 from tpt_runtime.artifacts.files import read_rows, write_json
+from tpt_runtime.artifacts.samples import PromptKey, SampleFiles
 from tpt_runtime.artifacts.yaml import read_resources
 from tpt_runtime.core.commands import Commands
+from tpt_runtime.core.paths import Paths
 from tpt_runtime.core.resource import parse_run
+from tpt_runtime.core.spec import Verifier
+from tpt_runtime.prune.grading import Grader, Question
 from tpt_runtime.verify.passk import Tally, difference, estimate
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TPT = str(Path(sys.executable).with_name("tpt"))
 TREATMENT = "Correct"
+ARMS: dict[str, dict[str, Any]] = {
+    "Correct": {},
+    "Parseable": {"keep": "Parseable"},
+    "Random": {"keep": "Random"},
+    "AnyAnswer": {"verifier": {"type": "Math", "requireMarker": False}},
+    "Strict": {"verifier": {"type": "GSM8KStrict"}},
+    "StrictAnyAnswer": {"verifier": {"type": "GSM8KStrict", "requireMarker": False}},
+    "Arithmetic": {"checkArithmetic": True},
+}
+"""What each arm changes in the example's `pruning`."""
 COMMON = ("prepare-*", "round-000/*", "round-001/sample-*")
-"""What lies below a run's artifacts and does not depend on what is kept."""
+"""What lies below a run's artifacts and does not depend on what is kept; an arm with another verifier makes its own."""
 Tallies = Mapping[str, Tally]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run: the evaluation questions' tallies of the base and of the last model, and its training examples by round."""
+    """One run: the evaluation questions' tallies of the base and of the last model, and what was pruned in each round."""
 
     base: Tallies
     last: Tallies
     examples: list[int]
+    unmarked: list[int]
+    """Right samples of each round that were left out because their answer was not marked."""
+    false_equations: list[int]
+    """Right samples of each round that state a false equation, left out or not."""
 
 
 def main() -> int:
@@ -62,7 +85,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True, help="where models, data and runs go")
     parser.add_argument("--kind", choices=["quickstart", "smollm2"], default="quickstart", help="which example and demo model")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--arms", default="Correct,Parseable,Random")
+    parser.add_argument("--arms", default="Correct,Parseable,Random", help=f"from {', '.join(ARMS)}")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--samples", type=int, default=32, help="evaluation samples of a question")
     return parser.parse_args()
@@ -74,7 +97,7 @@ def _workdir(options: argparse.Namespace, seed: int, arm: str) -> Path:
 
 
 def _take_over(first: Path, workdir: Path) -> None:
-    """Give an arm what the first one has made before `pruning.keep` made a difference; each step finds its own there."""
+    """Give an arm what the first one has made before pruning made a difference; each step finds its own there."""
     if workdir.exists():
         return
     for pattern in COMMON:
@@ -94,7 +117,14 @@ def _outcome(options: argparse.Namespace, seed: int, arm: str) -> Outcome:
     status = json.loads((workdir / "status.json").read_bytes())
     examples = [entry["examples"] for entry in status["rounds"] if "examples" in entry]
     last = max(entry["round"] for entry in status["rounds"] if entry.get("model"))
-    return Outcome(_tallies(root / paths.grade_dir(0)), _tallies(root / paths.grade_dir(last)), examples)
+    reports = [json.loads((root / paths.prune_dir(n) / "report.json").read_bytes()) for n in range(1, last + 1)]
+    return Outcome(
+        _tallies(root, paths, 0),
+        _tallies(root, paths, last),
+        examples,
+        [report["fates"]["answer not marked"] for report in reports],
+        [report["falseEquations"] for report in reports],
+    )
 
 
 def _resource(options: argparse.Namespace, seed: int, arm: str, made: Path) -> dict[str, Any]:
@@ -107,27 +137,33 @@ def _resource(options: argparse.Namespace, seed: int, arm: str, made: Path) -> d
     for data_set in ("train", "validation", "eval"):
         spec["dataset"][data_set] = {"uri": f"file://{made}/data/{data_set}.jsonl"}
     spec["sampling"]["seed"] = seed
-    spec["pruning"]["keep"] = arm
+    spec["pruning"] |= ARMS[arm]
     spec["evaluation"] |= {"samplesPerPrompt": options.samples, "k": [1, options.samples], "everyRounds": options.rounds}
     return resource
 
 
-def _tallies(folder: Path) -> Tallies:
+def _tallies(root: Path, paths: Paths, number: int) -> Tallies:
+    """Grade model `number`'s samples of the evaluation set by Math."""
+    file = root / paths.prompts("eval")["eval"]
+    questions = {PromptKey("eval", row["id"]): Question(row["question"], row["reference"]) for row in read_rows(file)}
+    samples = SampleFiles(root / paths.evaluate_dir(number), paths.evaluate(number))
     tallies = {}
-    for row in read_rows(folder / "grades.jsonl"):
-        if row["set"] == "eval":
-            tallies[row["id"]] = Tally(len(row["grades"]), sum(grade["verdict"] == "correct" for grade in row["grades"]))
+    with Grader(Verifier(), questions) as grader:
+        for graded in grader.grade(samples.read(questions)):
+            tallies[graded.key.id] = Tally(len(graded.row["grades"]), len(graded.correct))
     return tallies
 
 
 def _print(seed: int, outcomes: dict[str, Outcome], samples: int) -> None:
     questions = len(next(iter(outcomes.values())).base)
     print(f"\nseed {seed}: {questions} evaluation questions, {samples} samples each\n")
-    print(f"| arm | examples by round | pass@1 before | after | pass@{samples} before | after |")
-    print("|---|---|---|---|---|---|")
+    print("| arm | examples by round | right, not marked | with a false equation |", end="")
+    print(f" pass@1 before | after | pass@{samples} before | after |")
+    print("|---|---|---|---|---|---|---|---|")
     for arm, outcome in outcomes.items():
         cells = [_share(tallies, k) for k in (1, samples) for tallies in (outcome.base, outcome.last)]
-        print(f"| {arm} | {', '.join(map(str, outcome.examples))} | {' | '.join(cells)} |")
+        counts = (outcome.examples, outcome.unmarked, outcome.false_equations)
+        print(f"| {arm} | {' | '.join(', '.join(map(str, found)) for found in counts)} | {' | '.join(cells)} |")
     for arm, outcome in outcomes.items():
         if arm != TREATMENT and TREATMENT in outcomes:
             gain = difference(outcomes[TREATMENT].last, outcome.last, 1)
