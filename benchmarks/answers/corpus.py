@@ -69,9 +69,9 @@ def _question(row: Mapping[str, str]) -> Question | None:
 def items(found: Sequence[Question]) -> Iterator[Item]:
     """Yield every question in every style, and as every near miss."""
     kinds = (
-        (styles.KNOWN + styles.FIRST, False, True),
+        (styles.KNOWN + styles.FIRST + styles.SECOND, False, True),
         (styles.HELD_OUT, True, True),
-        (misses.KNOWN + misses.FIRST, False, False),
+        (misses.KNOWN + misses.FIRST + misses.SECOND, False, False),
         (misses.HELD_OUT, True, False),
     )
     for number, question in enumerate(found):
@@ -125,9 +125,9 @@ def read_traces(path: Path = TRACES) -> list[ReadTrace]:
 def style_count() -> dict[str, int]:
     """Return how many styles there are of each kind."""
     kinds: dict[str, tuple[Style, ...]] = {
-        "styles": styles.KNOWN + styles.FIRST,
+        "styles": styles.KNOWN + styles.FIRST + styles.SECOND,
         "styles held out": styles.HELD_OUT,
-        "near misses": misses.KNOWN + misses.FIRST,
+        "near misses": misses.KNOWN + misses.FIRST + misses.SECOND,
         "near misses held out": misses.HELD_OUT,
     }
     return {name: len(found) for name, found in kinds.items()}

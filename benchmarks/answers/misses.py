@@ -1,6 +1,7 @@
 """Near misses: the right number stands in the text, or nearly so, and yet the text does not answer with it.
 
-What a near miss is follows the rules of docs/verification.md. `KNOWN`, `FIRST` and `HELD_OUT` differ as among the styles.
+What a near miss is follows the rules of docs/verification.md. `KNOWN`, `FIRST`, `SECOND` and `HELD_OUT` differ as among the
+styles.
 """
 
 from benchmarks.answers.styles import Style, styles
@@ -98,7 +99,7 @@ FIRST: tuple[Style, ...] = (
     ),
 )
 
-HELD_OUT: tuple[Style, ...] = (
+SECOND: tuple[Style, ...] = (
     *styles(
         "another number",
         ("before the discount", "The answer is {other}. ({n} is the number before the discount.)"),
@@ -138,5 +139,49 @@ HELD_OUT: tuple[Style, ...] = (
         "cut off",
         ("dots", "{cut}..."),
         ("at a label in bold", "{body}\n**Final answer"),
+    ),
+)
+
+HELD_OUT: tuple[Style, ...] = (
+    *styles(
+        "another number",
+        ("percent of it", "{body}\nThe answer is {other}, which is not {n}."),
+        ("rounded away", "{body}\nThe answer is {more}, or {more}.00 in dollars; before tax it was {n}."),
+        ("a power", "{body}\n#### {n}^2"),
+        ("a product", "{body}\n\\boxed{{{n} \\times 3}}"),
+        ("a coordinate", "{body}\n\\boxed{{({n}, {other})}}"),
+        ("swapped", "{body}\nThe answer is {other}; the remainder is {n}."),
+    ),
+    *styles(
+        "an intermediate step",
+        ("then subtracts", "{n} is what they begin with. They give away {gap}, so {other} are left."),
+        ("step results", "Step 1 result: {n}\nStep 2 result: {more}\nFinal result: {more}"),
+        ("next step named", "{body}\nNow that we have {n}, we add {gap_up} and get {more}."),
+    ),
+    *styles(
+        "a choice",
+        ("maybe", "{body}\nThe answer may be {other}, or perhaps {n}."),
+        ("and/or", "{body}\n#### {n} and/or {other}"),
+        ("either at the end", "{body}\nIt is either {other} or {n}."),
+        ("question marks", "{body}\n#### {n}? {other}?"),
+    ),
+    *styles(
+        "denied",
+        ("rather", "{body}\nThe answer is {other} rather than {n}."),
+        ("no longer", "They no longer have {n}, they have {other}."),
+        ("false", "{body}\nIt is false that the answer is {n}."),
+        ("impossible", "{body}\nThe answer is {n}, which is impossible, so there is no answer."),
+    ),
+    *styles(
+        "revised",
+        ("apology", "{body}\nThe answer is {n}. Apologies, I mean {more}."),
+        ("strike", "{body}\n#### ~~{n}~~ {more}"),
+        ("however", "{body}\nThe answer is {n}. However, they must also pay {gap_up}, so the final total is {more}."),
+    ),
+    *styles(
+        "cut off",
+        ("open bold", "{cut}**"),
+        ("before a unit", "{cut}$"),
+        ("at a colon", "{body}\nThe final answer is:"),
     ),
 )

@@ -1,8 +1,8 @@
 """Right answers in many styles, as templates over a GSM8K solution: `body` is its working, the rest is its answer, written.
 
-`KNOWN` are the kinds that the verifier's own tests have examples of. `FIRST` and `HELD_OUT` were written before any verifier was
-run on them: what went wrong on the first was mended afterwards, so those count as known since; because of the others nothing is
-changed. A corpus that a verifier was tuned on proves little.
+`KNOWN` are the kinds that the verifier's own tests have examples of. `FIRST`, `SECOND` and `HELD_OUT` were each written before any
+verifier was run on them. What went wrong on the first and the second was mended afterwards, so they count as known since; because
+of `HELD_OUT` nothing is changed. A corpus that a verifier was tuned on proves little.
 """
 
 from dataclasses import dataclass
@@ -152,7 +152,7 @@ FIRST = (
     ),
 )
 
-HELD_OUT = (
+SECOND = (
     *styles(
         "hashes",
         ("boxed", "{body}\n#### \\boxed{{{n}}}"),
@@ -198,5 +198,50 @@ HELD_OUT = (
         ("ticked", "{body}\n\u2705 {n}"),
         ("required", "{body}\nThe required number is {commas}, Q.E.D."),
         ("exactly", "{body}\nSo they end up with exactly {n}, no more and no less."),
+    ),
+)
+
+HELD_OUT = (
+    *styles(
+        "hashes",
+        ("words between", "{body}\n#### So the total is ${commas}"),
+        ("code", "{body}\n#### `{n}`"),
+        ("heading and line", "{body}\n\n#### Final result\n{n}"),
+        ("tripled", "{body}\n### {n}\n#### {n}"),
+    ),
+    *styles(
+        "boxes",
+        ("with words before", "{body}\nOur final answer is therefore $\\boxed{{\\textbf{{{n}}}}}$."),
+        ("in a list", "{body}\n- Final: $\\boxed{{{latex}}}$"),
+        ("trailing dot inside", "{body}\n\\boxed{{{n}.}}"),
+    ),
+    *styles(
+        "sentences",
+        ("this means", "{body}\nThis means that the answer to the problem is {commas}."),
+        ("capital", "{body}\nTHE ANSWER IS {n}"),
+        ("italic", "{body}\n*Answer*: *{n}*"),
+        ("with equals", "{body}\nFinal answer = ${n}"),
+        ("period and unit", "{body}\nThe answer is {n} sq. ft."),
+        ("hoping", "{body}\nThe answer is {n}. I hope that this explains all 3 steps."),
+        ("parenthesis", "{body}\nThe answer is {n} (that is, {double} divided by 2)."),
+        ("checked by", "{body}\nAnswer: {n}\n\nTo verify: {other} + {gap} = {n}. Correct!"),
+    ),
+    *styles(
+        "formats",
+        ("key and value", "{body}\nresult: {n}\nanswer: {n}"),
+        ("function call", "{body}\nfinish(answer={n})"),
+        ("list item", "{body}\n* **Final answer:** {n} *"),
+    ),
+    *styles(
+        "other languages",
+        ("Italian, plain", "{body}\nLa risposta \u00e8 {n}."),
+        ("Chinese, finally", "{body}\n\u6700\u7ec8\u7b54\u6848\uff1a{n}"),
+        ("Ukrainian", "{body}\n\u0412\u0456\u0434\u043f\u043e\u0432\u0456\u0434\u044c: {n}"),
+    ),
+    *styles(
+        "unmarked",
+        ("they need", "{body}\nSo they need {commas} of them altogether."),
+        ("it takes", "{body}\nIn other words, it comes to {n}."),
+        ("finally", "{body}\nFinally: {n}"),
     ),
 )

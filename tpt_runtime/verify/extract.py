@@ -30,7 +30,9 @@ _END_OF_TURN = re.compile(
 )
 _REVISION = re.compile(
     r"\b(?:wait|hold on|hang on|oops|scratch that|on second thoughts?|on (?:further |closer )?(?:reflection|inspection)|"
-    r"(?:thinking|looking) (?:about it |at it |at this )?again|come to think of it|correction|"
+    r"(?:thinking|looking) (?:about it |at it |at this )?again|come to think of it|edit(?=:)|correction|"
+    r"(?:the )?(?:above|previous)(?: answer| result)? (?:is|was) (?:wrong|incorrect)|not (?:at all |so |really )?sure|"
+    r"(?:can't|cannot|can not) decide|"
     r"i made (?:a|an) (?:mistake|error)|my mistake|let me (?:redo|recalculate|recheck|reconsider|correct|fix|re-\w+)|"
     r"(?:that|this|it)(?:'s| is| was) (?:wrong|incorrect|not (?:right|correct))|"
     r"answer (?:is|was) (?:not|wrong|incorrect)|answer (?:isn't|wasn't)|sorry|apologies)\b|"
@@ -49,6 +51,8 @@ _REVISING = (
         "inspection",
         "again",
         "come to think",
+        "edit:",
+        "decide",
         "correct",
         "mistake",
         "error",
@@ -65,7 +69,9 @@ _CONFIRMED = re.compile(
     re.IGNORECASE,
 )
 _REFUTED = re.compile(
-    r"(?:\bnot|n't)\s+(?:correct|right)|\bwrong\b|\bincorrect\b|\bmistake\b|\berror\b|\banswer (?:is|was) not\b", re.IGNORECASE
+    r"(?:\bnot|n't)\s+(?:(?:at all|so|really)\s+)?(?:correct|right|sure)|\bwrong\b|\bincorrect\b|\bmistake\b|\berror\b|"
+    r"\banswer (?:is|was) not\b|\bdecide\b",
+    re.IGNORECASE,
 )
 _FORMULA = re.compile(r"\$([^$\n]+)\$|\\\(([^\n]+?)\\\)|\\\[([^\n]+?)\\\]")
 _SAID_BEFORE = re.compile(r"=|\b(?:is|are)\b")

@@ -31,7 +31,7 @@ _CONNECTIVE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _FILLER = re.compile(
-    r"(?:[\s*_:>\"'$,]|\.\.+|\\[\[(]|\((?=\s*-?[\d$.])|"
+    r"(?:\n\s*[-+]\s+(?=[\d$*\\])|[\s*_:>\"'$,]|\.\.+|\\[\[(]|\((?=\s*-?[\d$.])|"
     r"\b(?:also|thus|therefore|then|hence|indeed|simply|just|clearly|now|still|given\s+by|as\s+follows|is)\b,?)*",
     re.IGNORECASE,
 )
@@ -57,6 +57,7 @@ _SUPPOSING = frozenset(
         ),
     }
 )
+_COUNTERFACTUAL = re.compile(r"\w+\s+(?:would|could|might|should)\s+have\b", re.IGNORECASE)
 _BETWEEN = frozenset({"that", "the", "my", "this", "final", "correct"})
 _STEP_HEADING = re.compile(
     r"[\s*]*(?:step|part|case|method|solution|approach|problem|question|example|explanation|note|calculation)\b", re.IGNORECASE
@@ -127,6 +128,8 @@ def span_at(text: str, mark: re.Match[str]) -> Span | None:
 
 def is_supposed(text: str, start: int) -> bool:
     """Return whether the word "answer" at `start` belongs to a supposition, such as "I thought the answer was 18"."""
+    if _COUNTERFACTUAL.match(text, start):
+        return True
     for word in reversed(text[max(0, start - _LOOK_BACK) : start].lower().split()):
         if word not in _BETWEEN:
             return word in _SUPPOSING

@@ -28,10 +28,11 @@ _GIVEN_UP = re.compile(
     r"(?:\b(?:is|are|remains)|[:#]|^)\s*unknown\b|"
     r"\b(?:undetermined|(?:cannot|can't|can not|could not|couldn't|unable to|impossible to)\s+(?:be\s+)?"
     r"(?:determined?|answer(?:ed)?|solved?|say|calculated?|know|tell)|"
+    r"none of the (?:above|options|choices|others)|(?:not|isn't|aren't) (?:\w+ )?among|"
     r"(?:not enough|insufficient) information|(?:don't|do not) know|no idea|not sure)\b",
     re.IGNORECASE,
 )
-_GIVING_UP = ("nknown", "ndetermined", "not ", "n't ", "nable", "mpossible", "nsufficient", "o idea")
+_GIVING_UP = ("nknown", "ndetermined", "not ", "n't ", "nable", "mpossible", "nsufficient", "o idea", "one of the")
 """One of these is in every sentence that `_GIVEN_UP` matches."""
 _REMARK = re.compile(
     r"[\s*_>(#-]*(?:"
@@ -69,6 +70,7 @@ _EITHER = re.compile(
 _BETWEEN = re.compile(r"\bbetween\s+(?:about\s+)?$", re.IGNORECASE)
 _AND = re.compile(r"[\w%']{0,20}(?:\s+[\w%']{1,20})?\s+and\s+", re.IGNORECASE)
 _OPEN_TAG = re.compile(r"<(?:final[_ -]?)?answer>\s*$", re.IGNORECASE)
+_LEFT_READ = 12
 _LINES_READ = 40
 _TEXT_READ = 4000
 _TAIL_READ = 240
@@ -100,6 +102,7 @@ def _first_answer(sentences: Iterable[str], continental: bool) -> Found | None:
 
 def _breaks_off(text: str) -> bool:
     """Return whether `text` ends where an answer should come."""
+    text = text[:-3].rstrip(" $") if text.endswith("...") else text
     last, before = text[-1:], text[-2:-1]
     if last in "=+(<[{#" or (last in "-*/$€" and not before.isdigit()):
         return True
@@ -117,7 +120,7 @@ def _breaks_off(text: str) -> bool:
 def _has_no_result(tail: str) -> bool:
     """Return whether `tail` ends in words, without a number, behind arithmetic and an equals sign: "480 / 30 = about"."""
     before, equals, after = tail.rpartition("\n")[2].rpartition("=")
-    return bool(equals) and before.rstrip()[-1:].isdigit() and not any(char.isdigit() for char in after)
+    return bool(equals) and any(char.isdigit() for char in before[-_LEFT_READ:]) and not any(char.isdigit() for char in after)
 
 
 def _asks(tail: str) -> bool:

@@ -134,7 +134,7 @@ def read(span: str, continental: bool = False) -> Reading:
         span: The text at the mark: the rest of a line, the content of a box, a sentence.
         continental: See `numbers.number_of`.
     """
-    text = plain(span).strip().rstrip("#").rstrip()
+    text = plain(span).replace("->", "=>").strip().rstrip("#").rstrip()
     if _DENIAL.match(text):
         return Reading(Shape.NONE)
     return _leading(_without_lead_in(text), continental) or _words(text, continental)
