@@ -49,6 +49,8 @@ class ReadTrace:
     reference: str
     label: str
     """right, wrong, none (no final answer is stated), or unclear: the label depends on a rule."""
+    ended: bool
+    """Whether it ended by itself; a run grades the others as truncated, and asks no verifier."""
 
 
 def questions(folder: Path, size: int, seed: int = 0) -> list[Question]:
@@ -119,7 +121,9 @@ def _cut(question: Question) -> str:
 def read_traces(path: Path = TRACES) -> list[ReadTrace]:
     """Return the traces that were labelled by reading."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [ReadTrace(row["prompt"], row["solution"], row["reference"], row["label"]) for row in rows]
+    return [
+        ReadTrace(row["prompt"], row["solution"], row["reference"], row["label"], row["finishReason"] == "stop") for row in rows
+    ]
 
 
 def style_count() -> dict[str, int]:

@@ -1,8 +1,8 @@
 """Right answers in many styles, as templates over a GSM8K solution: `body` is its working, the rest is its answer, written.
 
-`KNOWN` are the kinds that the verifier's own tests have examples of. `FIRST`, `SECOND` and `HELD_OUT` were each written before any
-verifier was run on them. What went wrong on the first and the second was mended afterwards, so they count as known since; because
-of `HELD_OUT` nothing is changed. A corpus that a verifier was tuned on proves little.
+`KNOWN` are the kinds that the verifier's own tests have examples of. `FIRST`, `SECOND` and `HELD_OUT` were each written before
+any verifier was run on them. What went wrong on the first and the second was mended afterwards, so they count as known since;
+because of `HELD_OUT` nothing is changed. A corpus that a verifier was tuned on proves little.
 """
 
 from dataclasses import dataclass

@@ -2,8 +2,8 @@ r"""Equality of mathematical expressions, by Math-Verify (which sees only the an
 
 Known pitfalls of Math-Verify and what is done about them: it accepts when any pair of what it extracted matches, so it is given
 one expression a side and only the first parse counts; it reads words as products of letters ("on" equals "no"), so words are
-compared as words, before; its time limits use signals and so work in the main thread only, so they are off and `pool` sets the
-limit.
+compared as words, before; SymPy knows no interval that is closed at infinity, so the brackets of intervals are compared, before;
+its time limits use signals and so work in the main thread only, so they are off and `pool` sets the limit.
 """
 
 import logging
@@ -78,11 +78,20 @@ def shown(text: str) -> str | None:
 
 def equal_expressions(answer: str, reference: str) -> bool:
     """Return whether two expressions are equal; may take for ever (see the module's text)."""
+    if _brackets(answer) != _brackets(reference):
+        return False
     verify = _math_verify().verify
     left, right = _parse(reference), _parse(answer)
     if left is None or right is None:
         return False
     return bool(verify(left, right, timeout_seconds=None))
+
+
+def _brackets(text: str) -> str | None:
+    r"""Return the outer brackets of an interval or a point, else None: SymPy takes `[3, \infty]` for `[3, \infty)`."""
+    form = normal_form(text)
+    is_pair = form[:1] in "[(" and form[-1:] in "])" and "," in form and not set(form[1:-1]) & set("[]()")
+    return form[0] + form[-1] if is_pair else None
 
 
 def _parse(text: str) -> Any | None:
