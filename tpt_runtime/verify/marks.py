@@ -31,7 +31,7 @@ _CONNECTIVE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _FILLER = re.compile(
-    r"(?:\n\s*[-+]\s+(?=[\d$*\\])|[\s*_:>\"'$,]|\.\.+|\\[\[(]|\((?=\s*-?[\d$.])|"
+    r"(?:\n[ \t]{0,8}[-+][ \t]+(?=[\d$*\\])|[\s*_:>\"'$,]|\.\.+|\\[\[(]|\((?=\s*-?[\d$.])|"
     r"\b(?:also|thus|therefore|then|hence|indeed|simply|just|clearly|now|still|given\s+by|as\s+follows|is)\b,?)*",
     re.IGNORECASE,
 )
