@@ -14,7 +14,7 @@ import os
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +68,13 @@ def main() -> int:
     if "expressions" in parts:
         _print_expressions(EXPRESSIONS)
     if "speed" in parts:
-        _print_speed(list(speed.traces(found, SPEED_TRACES)))
+        _print_speed(
+            {
+                speed.REFERENCES: list(speed.references(found, SPEED_TRACES)),
+                speed.ENDINGS: list(speed.traces(found, SPEED_TRACES)),
+                speed.READ: [(trace.solution, trace.reference) for trace in read_traces()] * 5,
+            }
+        )
     if "memory" in parts:
         _print_memory(speed.memory(found, options.traces))
     return 0
@@ -157,14 +163,15 @@ def _errors(found: Sequence[Expression], accepted: Sequence[bool]) -> Iterator[s
             yield f"- Math {'accepts' if accept else 'rejects'} {one.solution!r} for {one.reference!r}"
 
 
-def _print_speed(pairs: Sequence[tuple[str, str]]) -> None:
-    print(f"\n| {len(pairs)} traces, one core | verdicts/s, median | lowest to highest | ratio to Math-Verify (95 %) |")
-    print("|---|---|---|---|")
-    rates = speed.rates(pairs, REPEATS)
-    for name, found in rates.items():
-        spread = f"{min(found):,.0f} to {max(found):,.0f}"
-        print(f"| {name} | {statistics.median(found):,.0f} | {spread} | {ratio(found, rates[speed.PLAIN])} |")
-    sys.stdout.flush()
+def _print_speed(sets: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    print("\n| traces, one core | verifier | verdicts/s, median | lowest to highest | ratio to Math-Verify (95 %) |")
+    print("|---|---|---|---|---|")
+    for kind, pairs in sets.items():
+        rates = speed.rates(pairs, REPEATS)
+        for name, found in rates.items():
+            spread = f"{min(found):,.0f} to {max(found):,.0f}"
+            print(f"| {kind} | {name} | {statistics.median(found):,.0f} | {spread} | {ratio(found, rates[speed.PLAIN])} |")
+        sys.stdout.flush()
 
 
 def _print_memory(marks: Sequence[speed.Mark]) -> None:

@@ -24,6 +24,7 @@ ANSWERS = (
     "{body}\nSo in the end they have {other}.",
 )
 """Endings that models write; half of the answers are wrong."""
+REFERENCES, ENDINGS, READ = "GSM8K's references", "its workings with eight endings", "the small model's traces"
 PLAIN, LIMITED, STRICT, OURS = "Math-Verify, no limit", "Math-Verify, its own limit", "GSM8KStrict", "Math, through its pool"
 
 Pair = tuple[str, str]
@@ -36,6 +37,13 @@ class Mark:
     traces: int
     mebibytes: float
     seconds: float
+
+
+def references(found: Sequence[Question], size: int) -> Iterator[Pair]:
+    """Yield `size` solutions as GSM8K has them, with their references; no two are the same text."""
+    for number in range(size):
+        question = found[number % len(found)]
+        yield f"Trace {number}.\n{question.body}\n#### {question.answer}", f"#### {question.answer}"
 
 
 def traces(found: Sequence[Question], size: int) -> Iterator[Pair]:

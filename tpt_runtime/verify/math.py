@@ -8,6 +8,7 @@ solution (its last box). If it is a number, so must the answer be: numbers are c
 answer (`9 * 2`, `\sqrt{324}`) goes to Math-Verify. Any other reference is compared as text first, then by Math-Verify.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,6 +22,8 @@ from tpt_runtime.verify.reading import Shape, read
 from tpt_runtime.verify.text import typed
 
 _LONGEST_ANSWER = 300
+_PLAIN = re.compile(r"\$?(\d{1,3}(?:,\d{3})+|\d+)(?:\.0{0,2})?")
+"""Integers as they are mostly written: 18, $1,080, 18., 18.00."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ class Math:
             return _grade_text(solution, answer)
         plain = _plain_hashes(solution) if answer.integer is not None else None
         if plain is not None:
-            return Grade(Verdict.CORRECT if int(plain) == answer.integer else Verdict.WRONG, plain, True, HASHES)
+            number = int(plain[1].replace(",", ""))
+            return Grade(Verdict.CORRECT if number == answer.integer else Verdict.WRONG, plain[0], True, HASHES)
         return _grade_number(find_answer(solution), answer.number)
 
     def grade(self, solution: str, reference: str) -> Grade:
@@ -111,14 +115,13 @@ def _is_formal(text: str) -> bool:
     return "\\" in text or text.startswith(("(", "[", "{"))
 
 
-def _plain_hashes(solution: str) -> str | None:
-    """Return the digits of a solution whose only `####` is its last line and bears nothing else: the form that is asked for."""
+def _plain_hashes(solution: str) -> re.Match[str] | None:
+    """Return the integer of a solution whose only `####` is its last line and bears nothing else: the form that is asked for."""
     start = solution.rfind("####")
-    if start < 0 or solution.find("####") != start:
+    if start < 0 or ":" in solution or solution.find("####") != start:
         return None
     answer = solution[start + 4 :].strip()
-    is_digits = answer.isascii() and answer.isdigit() and len(answer) <= _LONGEST_ANSWER
-    return answer if is_digits and ":" not in solution else None
+    return _PLAIN.fullmatch(answer) if len(answer) <= _LONGEST_ANSWER and answer.isascii() else None
 
 
 def _grade_number(found: Found | None, reference: Number) -> Grade | None:

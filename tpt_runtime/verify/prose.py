@@ -8,7 +8,6 @@ the last number, numbers in brackets and circumstances ("in 5 days", "from 9 egg
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from tpt_runtime.verify.marks import ANSWER, BOLD, LAST, Found, is_supposed, is_word, marks_in
 from tpt_runtime.verify.numbers import same
@@ -96,7 +95,7 @@ def _first_answer(sentences: Iterable[str], continental: bool) -> Found | None:
             return Found(sentence.strip(), Reading(Shape.NONE), LAST)
         found = _in_sentence(sentence, continental)
         if found:
-            return replace(found, place=sentence.strip())
+            return Found(found.text, found.reading, found.pattern, sentence.strip())
     return None
 
 
@@ -156,13 +155,14 @@ def _sentences_from_the_end(text: str) -> Iterator[str]:
 def _in_sentence(sentence: str, continental: bool) -> Found | None:
     if not any(char.isdigit() for char in sentence):
         return None
-    numbers = stated(plain(sentence), continental)
+    bare = plain(sentence)
+    numbers = stated(bare, continental)
     mark = next((mark for mark in reversed(marks_in(sentence)) if is_word(mark)), None)
     if not numbers:
         # "The answer is not 18": the solution withholds its answer, an earlier number must not stand in for it.
         return Found(sentence.strip(), Reading(Shape.NONE), LAST) if mark else None
     bold = _bold(sentence, continental) if any(sign in sentence for sign in ("**", "__", "<b>")) else None
-    return bold or _after_answer(sentence, mark, continental) or _last(plain(sentence), numbers, continental)
+    return bold or _after_answer(sentence, mark, continental) or _last(bare, numbers, continental)
 
 
 def _bold(sentence: str, continental: bool) -> Found | None:
