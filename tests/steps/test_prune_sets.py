@@ -13,8 +13,8 @@ from tests.steps.sampled import prompts, rows, sample, samples
 from tpt_runtime.artifacts.manifest import write_manifest
 from tpt_runtime.core.commands import Commands
 from tpt_runtime.core.errors import ConfigurationError
-from tpt_runtime.core.spec import Verifier
 from tpt_runtime.core.status import SUMMARY_BYTES, PruneSummary
+from tpt_runtime.core.verifier import Verifier
 from tpt_runtime.prune import grading
 from tpt_runtime.prune.evaluation import HELD_OUT_EXAMPLES
 from tpt_runtime.prune.figures import difficulty

@@ -20,8 +20,9 @@ from tpt_runtime.artifacts.samples import PromptKey, SampleFiles
 from tpt_runtime.core.choices import Strategy
 from tpt_runtime.core.configs import SampleConfig
 from tpt_runtime.core.rows import Sample
-from tpt_runtime.core.spec import Pruning, Verifier
+from tpt_runtime.core.spec import Pruning
 from tpt_runtime.core.status import SampleSummary
+from tpt_runtime.core.verifier import Verifier
 from tpt_runtime.sample.machine import computes_bfloat16
 from tpt_runtime.sample.modelfolder import ModelFolder
 from tpt_runtime.sample.step import sample

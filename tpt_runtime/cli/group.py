@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "tpt_runtime.cli.run",
     "report": "tpt_runtime.cli.report",
     "grade": "tpt_runtime.cli.grade",
+    "sandbox": "tpt_runtime.cli.sandbox",
     "demo-model": "tpt_runtime.cli.demo",
     "crd": "tpt_runtime.cli.crd",
 }

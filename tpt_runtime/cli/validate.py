@@ -78,8 +78,8 @@ def _show_question(run: Run, question: Question) -> None:
 
 def _read_reference(run: Run, reference: str) -> str:
     """Return the answer that the verifier finds in `reference`, which is a solution or a bare answer."""
-    from tpt_runtime.verify.protocol import verifier
+    from tpt_runtime.verify.protocol import verifier_of
 
-    verify = verifier(run.spec.pruning.verifier.type)
+    verify = verifier_of(run.spec.pruning.verifier)
     found = (verify.grade_quickly(text, reference) for text in (reference, f"#### {reference}"))
     return next((grade.answer for grade in found if grade is not None and grade.answer is not None), reference)

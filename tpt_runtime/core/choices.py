@@ -30,6 +30,31 @@ class VerifierType(StrEnum):
 
     MATH = "Math"
     GSM8K_STRICT = "GSM8KStrict"
+    CODE = "Code"
+    COMMAND = "Command"
+
+
+class Language(StrEnum):
+    """What a generated program is written in."""
+
+    PYTHON = "Python"
+    PERL = "Perl"
+    BASH = "Bash"
+
+
+class Whitespace(StrEnum):
+    """Which white space counts in what a program prints."""
+
+    LINES = "Lines"
+    TOKENS = "Tokens"
+    EXACT = "Exact"
+
+
+class Protection(StrEnum):
+    """What to do where generated programs cannot be contained."""
+
+    REQUIRED = "Required"
+    BEST_EFFORT = "BestEffort"
 
 
 class Keep(StrEnum):

@@ -7,8 +7,9 @@ from typing import Any
 
 from tpt_runtime.core.choices import KeepCheckpoints, SamplingEngine, Strategy
 from tpt_runtime.core.model import Model
-from tpt_runtime.core.spec import Dataset, ModelSource, Pruning, Training, Verifier
+from tpt_runtime.core.spec import Dataset, ModelSource, Pruning, Training
 from tpt_runtime.core.status import StepName
+from tpt_runtime.core.verifier import Verifier
 
 
 class StepConfig(Model):

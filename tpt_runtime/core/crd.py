@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tpt_runtime.core.model import Model
-from tpt_runtime.core.rules import RULES, Rule
+from tpt_runtime.core.rule import Rule
+from tpt_runtime.core.rules import RULES
 from tpt_runtime.core.spec import API_VERSION, KIND, Run, Spec
 from tpt_runtime.core.status import RunStatus
 from tpt_runtime.core.transitions import Transition, transitions

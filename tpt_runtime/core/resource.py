@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from tpt_runtime.core.errors import InvalidResource, Problem
 from tpt_runtime.core.model import Model
-from tpt_runtime.core.rules import RULES, Rule
+from tpt_runtime.core.rule import Rule
+from tpt_runtime.core.rules import RULES
 from tpt_runtime.core.spec import API_VERSION, KIND, Run
 from tpt_runtime.core.wording import NOTHING, Location, closest, explain, path_of, placeholder, schema_of, shown
 

@@ -6,14 +6,17 @@ during a run stands in `transitions.py`. What neither can say (whether a file ex
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
-from tpt_runtime.core.choices import Keep, Method, PromptMode, SamplingEngine, Strategy, TrainingEngine
-
-Fragment = Mapping[str, Any]
-"""A JSON merge patch (RFC 7386) on a valid resource: what is None is removed."""
+from tpt_runtime.core.choices import (
+    Keep,
+    Method,
+    PromptMode,
+    SamplingEngine,
+    Strategy,
+    TrainingEngine,
+)
+from tpt_runtime.core.rule import Fragment, Rule, at
+from tpt_runtime.core.verifier_rules import VERIFIER_RULES
 
 NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SCHEME = r"^[A-Za-z][A-Za-z0-9+.-]*:"
@@ -23,47 +26,6 @@ REMOTE_OR_FILE = (
 )
 OUTSIDE = r"^/|^(.*/)?\.\.(/|$)"
 WITH_SECRET = r"^(hf|s3)://"
-
-_READ = re.compile(r"\bself\.([A-Za-z_]+(?:\.[A-Za-z_]+)*)(\()?")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One rule over several fields, or over one field where a bound or a pattern alone cannot say it."""
-
-    path: str
-    """The object that the rule lies at, as a user writes it: `spec.storage`; empty for the resource itself."""
-    check: Callable[[Any], bool]
-    """Whether the model at `path` keeps the rule."""
-    cel: str
-    """The same over the JSON at `path`, with defaults filled in."""
-    message: str
-    """What must hold."""
-    field_path: str
-    """The field that an error is shown at, below `path`, with a leading dot."""
-    accepts: Fragment
-    """A resource that keeps the rule, and would not if the rule were inverted."""
-    rejects: Fragment
-    """A resource that breaks this rule and no other."""
-    hint: str | None = None
-    """The way out, where the message does not already say it."""
-
-    @property
-    def where(self) -> str:
-        """The field that an error is shown at, from the resource's root."""
-        return f"{self.path}{self.field_path}".removeprefix(".")
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The fields that the rule depends on, as paths below `path`, in the order of its CEL."""
-        found = (path.rpartition(".")[0] if call else path for path, call in _READ.findall(self.cel))
-        return tuple(dict.fromkeys(found))
-
-
-def _at(path: str, fields: Fragment) -> Fragment:
-    for name in reversed(path.split(".")):
-        fields = {name: fields}
-    return fields
 
 
 def _matches(text: str, pattern: str) -> bool:
@@ -92,7 +54,7 @@ def _source_rules(path: str, hub_fields: tuple[str, ...]) -> tuple[Rule, ...]:
     """Return the rules of the model or data set at `path`, of which `hub_fields` describe one on the hub."""
 
     def source(**fields: str | Fragment) -> Fragment:
-        return _at(path, fields)
+        return at(path, fields)
 
     def only_hub(alias: str) -> Rule:
         return Rule(
@@ -148,8 +110,8 @@ def _row_fields_rule(alias: str, name: str) -> Rule:
         cel=f"!has(self.{alias}) || has(self.uri)",
         message=f"{alias} is for a validation set of its own only",
         field_path=f".{alias}",
-        accepts=_at("spec.dataset.validation", {"uri": "validation.jsonl", alias: "text"}),
-        rejects=_at("spec.dataset.validation", {alias: "text"}),
+        accepts=at("spec.dataset.validation", {"uri": "validation.jsonl", alias: "text"}),
+        rejects=at("spec.dataset.validation", {alias: "text"}),
         hint=f"leave {alias} out (a share of the training set has its fields), or give uri",
     )
 
@@ -167,8 +129,8 @@ DATA_RULES = (
         cel="!has(self.fraction) || !has(self.uri)",
         message="fraction and uri exclude each other",
         field_path=".fraction",
-        accepts=_at("spec.dataset.validation", {"fraction": 0.1}),
-        rejects=_at("spec.dataset.validation", {"fraction": 0.1, "uri": "validation.jsonl"}),
+        accepts=at("spec.dataset.validation", {"fraction": 0.1}),
+        rejects=at("spec.dataset.validation", {"fraction": 0.1, "uri": "validation.jsonl"}),
         hint="fraction holds out a share of the training set; uri names a data set of its own",
     ),
     _row_fields_rule("promptField", "prompt_field"),
@@ -179,8 +141,8 @@ DATA_RULES = (
         cel="!has(self.system) || self.mode == 'Chat'",
         message="system is for mode Chat only",
         field_path=".system",
-        accepts=_at("spec.dataset.prompt", {"mode": "Chat", "system": "Think first."}),
-        rejects=_at("spec.dataset.prompt", {"mode": "Completion", "system": "Think first."}),
+        accepts=at("spec.dataset.prompt", {"mode": "Chat", "system": "Think first."}),
+        rejects=at("spec.dataset.prompt", {"mode": "Completion", "system": "Think first."}),
         hint="put the text into template, or set mode: Chat",
     ),
     Rule(
@@ -189,8 +151,8 @@ DATA_RULES = (
         cel="has(self.persistentVolumeClaim) != has(self.uri)",
         message="needs exactly one of persistentVolumeClaim and uri",
         field_path="",
-        accepts=_at("spec.storage", {"persistentVolumeClaim": None, "uri": "s3://bucket/prefix"}),
-        rejects=_at("spec.storage", {"persistentVolumeClaim": {"claimName": "runs"}, "uri": "s3://bucket"}),
+        accepts=at("spec.storage", {"persistentVolumeClaim": None, "uri": "s3://bucket/prefix"}),
+        rejects=at("spec.storage", {"persistentVolumeClaim": {"claimName": "runs"}, "uri": "s3://bucket"}),
     ),
     Rule(
         path="spec.storage",
@@ -198,11 +160,11 @@ DATA_RULES = (
         cel="!has(self.secretRef) || has(self.uri)",
         message="secretRef is for an object store only",
         field_path=".secretRef",
-        accepts=_at(
+        accepts=at(
             "spec.storage",
             {"persistentVolumeClaim": None, "uri": "s3://bucket", "secretRef": {"name": "keys"}},
         ),
-        rejects=_at("spec.storage", {"secretRef": {"name": "keys"}}),
+        rejects=at("spec.storage", {"secretRef": {"name": "keys"}}),
         hint="leave secretRef out: a claim needs no credentials",
     ),
 )
@@ -215,8 +177,8 @@ def _greedy_rule(path: str) -> Rule:
         cel="self.temperature > 0.0 || self.samplesPerPrompt == 1",
         message="must be 1 at temperature 0, where all samples of a prompt are the same",
         field_path=".samplesPerPrompt",
-        accepts=_at(path, {"temperature": 0, "samplesPerPrompt": 1}),
-        rejects=_at(path, {"temperature": 0, "samplesPerPrompt": 2}),
+        accepts=at(path, {"temperature": 0, "samplesPerPrompt": 1}),
+        rejects=at(path, {"temperature": 0, "samplesPerPrompt": 2}),
         hint="raise temperature, or set samplesPerPrompt: 1",
     )
 
@@ -230,8 +192,8 @@ SAMPLING_RULES = (
         cel="self.engine != 'Transformers' || self.tensorParallelSize == 1",
         message="must be 1 with engine Transformers",
         field_path=".tensorParallelSize",
-        accepts=_at("spec.sampling", {"engine": "Transformers", "tensorParallelSize": 1}),
-        rejects=_at("spec.sampling", {"engine": "Transformers", "tensorParallelSize": 2}),
+        accepts=at("spec.sampling", {"engine": "Transformers", "tensorParallelSize": 1}),
+        rejects=at("spec.sampling", {"engine": "Transformers", "tensorParallelSize": 2}),
         hint="only VLLM spreads a model over several GPUs; shards work with both engines",
     ),
     Rule(
@@ -249,8 +211,8 @@ SAMPLING_RULES = (
         cel="self.k.all(k, k <= self.samplesPerPrompt)",
         message="no k may exceed samplesPerPrompt: pass@k is estimated from at least k samples",
         field_path=".k",
-        accepts=_at("spec.evaluation", {"k": [1, 4], "samplesPerPrompt": 4}),
-        rejects=_at("spec.evaluation", {"k": [1, 8], "samplesPerPrompt": 4}),
+        accepts=at("spec.evaluation", {"k": [1, 4], "samplesPerPrompt": 4}),
+        rejects=at("spec.evaluation", {"k": [1, 8], "samplesPerPrompt": 4}),
     ),
     Rule(
         path="spec.evaluation",
@@ -258,8 +220,8 @@ SAMPLING_RULES = (
         cel="self.k.all(k, self.k.exists_one(other, other == k))",
         message="each k may stand once",
         field_path=".k",
-        accepts=_at("spec.evaluation", {"k": [1, 2]}),
-        rejects=_at("spec.evaluation", {"k": [1, 1]}),
+        accepts=at("spec.evaluation", {"k": [1, 2]}),
+        rejects=at("spec.evaluation", {"k": [1, 1]}),
     ),
     Rule(
         path="spec",
@@ -284,8 +246,8 @@ TRAINING_RULES = (
         cel="self.minExamples <= self.maxExamples",
         message="must not exceed maxExamples",
         field_path=".minExamples",
-        accepts=_at("spec.pruning", {"minExamples": 8, "maxExamples": 8}),
-        rejects=_at("spec.pruning", {"minExamples": 9, "maxExamples": 8}),
+        accepts=at("spec.pruning", {"minExamples": 8, "maxExamples": 8}),
+        rejects=at("spec.pruning", {"minExamples": 9, "maxExamples": 8}),
         hint="set both: a round with fewer than minExamples ends the run",
     ),
     Rule(
@@ -294,8 +256,8 @@ TRAINING_RULES = (
         cel="self.difficultyCaps.all(cap, self.difficultyCaps.exists_one(other, other.solvedUpTo == cap.solvedUpTo))",
         message="each solvedUpTo may stand once",
         field_path=".difficultyCaps",
-        accepts=_at("spec.pruning", {"difficultyCaps": [_cap(0.5, 9), _cap(1, 9)]}),
-        rejects=_at("spec.pruning", {"difficultyCaps": [_cap(0.5, 9), _cap(0.5, 8)]}),
+        accepts=at("spec.pruning", {"difficultyCaps": [_cap(0.5, 9), _cap(1, 9)]}),
+        rejects=at("spec.pruning", {"difficultyCaps": [_cap(0.5, 9), _cap(0.5, 8)]}),
         hint="give one cap for both",
     ),
     Rule(
@@ -304,8 +266,8 @@ TRAINING_RULES = (
         cel="!has(self.lora) || self.method == 'LoRA'",
         message="lora is for method LoRA only",
         field_path=".lora",
-        accepts=_at("spec.training", {"method": "LoRA", "lora": {"rank": 8}}),
-        rejects=_at("spec.training", {"method": "Full", "lora": {"rank": 8}}),
+        accepts=at("spec.training", {"method": "LoRA", "lora": {"rank": 8}}),
+        rejects=at("spec.training", {"method": "Full", "lora": {"rank": 8}}),
         hint="set method: LoRA, or leave lora out",
     ),
     Rule(
@@ -316,8 +278,8 @@ TRAINING_RULES = (
         cel="self.batchSize % (self.microBatchSize * self.nodes * self.processesPerNode) == 0",
         message="must be a multiple of microBatchSize x nodes x processesPerNode",
         field_path=".batchSize",
-        accepts=_at("spec.training", {"batchSize": 24, "microBatchSize": 2, "nodes": 3, "processesPerNode": 4}),
-        rejects=_at("spec.training", {"batchSize": 8, "microBatchSize": 3}),
+        accepts=at("spec.training", {"batchSize": 24, "microBatchSize": 2, "nodes": 3, "processesPerNode": 4}),
+        rejects=at("spec.training", {"batchSize": 8, "microBatchSize": 3}),
         hint="the quotient is the number of accumulated micro batches",
     ),
     Rule(
@@ -328,8 +290,8 @@ TRAINING_RULES = (
         cel="self.engine != 'Torch' || (self.nodes == 1 && self.processesPerNode == 1)",
         message="engine Torch trains in one process: nodes and processesPerNode must be 1",
         field_path=".engine",
-        accepts=_at("spec.training", {"engine": "Torch", "nodes": 1, "processesPerNode": 1}),
-        rejects=_at("spec.training", {"engine": "Torch", "nodes": 1, "processesPerNode": 2}),
+        accepts=at("spec.training", {"engine": "Torch", "nodes": 1, "processesPerNode": 1}),
+        rejects=at("spec.training", {"engine": "Torch", "nodes": 1, "processesPerNode": 2}),
         hint="use engine DeepSpeed for several processes",
     ),
     Rule(
@@ -338,8 +300,8 @@ TRAINING_RULES = (
         cel="!self.offloadOptimizer || self.zeroStage >= 1",
         message="needs zeroStage 1, 2 or 3",
         field_path=".offloadOptimizer",
-        accepts=_at("spec.training.deepspeed", {"zeroStage": 1, "offloadOptimizer": True}),
-        rejects=_at("spec.training.deepspeed", {"zeroStage": 0, "offloadOptimizer": True}),
+        accepts=at("spec.training.deepspeed", {"zeroStage": 1, "offloadOptimizer": True}),
+        rejects=at("spec.training.deepspeed", {"zeroStage": 0, "offloadOptimizer": True}),
     ),
     Rule(
         path="spec",
@@ -352,5 +314,5 @@ TRAINING_RULES = (
     ),
 )
 
-RULES: tuple[Rule, ...] = (*NAME_RULES, *DATA_RULES, *SAMPLING_RULES, *TRAINING_RULES)
+RULES: tuple[Rule, ...] = (*NAME_RULES, *DATA_RULES, *SAMPLING_RULES, *TRAINING_RULES, *VERIFIER_RULES)
 """Every rule over one version of a resource."""

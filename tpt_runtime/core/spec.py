@@ -21,12 +21,12 @@ from tpt_runtime.core.choices import (
     TrainData,
     TrainFrom,
     TrainingEngine,
-    VerifierType,
     Weighting,
 )
 from tpt_runtime.core.difficulty import DifficultyCap
 from tpt_runtime.core.model import MUTABLE, Fraction, LongText, Model, ShortText, Uri
 from tpt_runtime.core.sampling import Evaluation, Sampling
+from tpt_runtime.core.verifier import Verifier
 from tpt_runtime.core.worker import Queue, Worker
 
 API_VERSION = "tpt.dev/v1alpha1"
@@ -65,7 +65,7 @@ class DataSource(Model):
     prompt_field: ShortText = "question"
     """Name of the field that holds the question."""
     answer_field: ShortText = "answer"
-    """Name of the field that holds the reference answer, bare or as a solution that ends in `#### ANSWER`."""
+    """Name of the field with the reference answer, bare or as a solution that ends in `#### ANSWER`; with Code: the tests."""
     secret_ref: Annotated[SecretRef | None, MUTABLE] = None
     """Secret with the token (key HF_TOKEN) or the S3 keys."""
 
@@ -113,17 +113,6 @@ class Dataset(Model):
     """Reported for every evaluated model, never used to decide."""
     prompt: Prompt = Prompt()
     """How a row becomes a prompt."""
-
-
-class Verifier(Model):
-    """How a solution is graded."""
-
-    type: VerifierType = VerifierType.MATH
-    """Math: final answers compared as numbers or expressions. GSM8KStrict: the regular expression of published figures."""
-    require_marker: bool = True
-    """Train only on answers that were marked (`####`, a box, "the answer is"); a bare last number still counts as correct."""
-    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 5.0
-    """Longest time one verdict may take; past it the sample counts as timed out."""
 
 
 class Pruning(Model):

@@ -4,6 +4,7 @@ Pure: rows come in, questions and counts come out. Overlap is exact after normal
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -37,6 +38,8 @@ class Fields:
     """The data set, as errors call it: `spec.dataset.train (data/train.jsonl)`."""
     prompt_field: str
     answer_field: str
+    structured: bool = False
+    """Whether an answer may be a list or an object, as tests are; it becomes JSON."""
 
 
 def read_questions(
@@ -75,7 +78,7 @@ class UnusableRow(Exception):
 def _question(row: Row, fields: Fields, renderer: Renderer, check_reference: Callable[[str], str | None]) -> Question:
     """Return the question in a row, or raise `UnusableRow`."""
     question = _value(row, fields.prompt_field, "promptField")
-    reference = _value(row, fields.answer_field, "answerField")
+    reference = _structured(row, fields) or _value(row, fields.answer_field, "answerField")
     if not question.strip():
         raise UnusableRow(f"{row.place}: the field {fields.prompt_field!r} is empty")
     text = renderer.user_text(row.fields)
@@ -86,6 +89,12 @@ def _question(row: Row, fields: Fields, renderer: Renderer, check_reference: Cal
     if unusable := check_reference(reference):
         raise UnusableRow(f"{row.place}: field {fields.answer_field!r}: {unusable}")
     return Question(prompt_id(text), row.place, question, text, reference)
+
+
+def _structured(row: Row, fields: Fields) -> str | None:
+    """Return an answer that is a list or an object as JSON, if it may be one."""
+    value = row.fields.get(fields.answer_field)
+    return json.dumps(value, ensure_ascii=False, default=str) if fields.structured and isinstance(value, list | dict) else None
 
 
 def _value(row: Row, field: str, what: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from tpt_runtime.artifacts.basemodel import record_base_model
 from tpt_runtime.artifacts.files import begin_folder
 from tpt_runtime.artifacts.manifest import write_manifest
+from tpt_runtime.core.choices import VerifierType
 from tpt_runtime.core.configs import PrepareConfig
 from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.layout import SETS
@@ -20,8 +21,12 @@ from tpt_runtime.prepare.questions import DEFAULT_FRACTION, Fields, Question, ho
 from tpt_runtime.prepare.render import Renderer, Tokenizer
 from tpt_runtime.prepare.sources import Sources, data_sources
 from tpt_runtime.step.context import Context
-from tpt_runtime.verify.protocol import verifier
+from tpt_runtime.verify.machine import check_machine
+from tpt_runtime.verify.protocol import verifier_of
 from tpt_runtime.verify.references import References
+
+STRUCTURED = (VerifierType.CODE, VerifierType.COMMAND)
+"""Verifiers whose references may be lists and objects."""
 
 
 def prepare(config: PrepareConfig, context: Context) -> PrepareSummary:
@@ -31,6 +36,8 @@ def prepare(config: PrepareConfig, context: Context) -> PrepareSummary:
     if done := context.storage.finished(final, config.digest):
         context.note("already prepared")
         return PrepareSummary.from_wire(done.summary)
+    if gap := check_machine(config.verifier):
+        context.warn(gap)
     # Data comes first: a mistake in it is found before a large model is downloaded.
     context.phase("read data")
     partial = begin_folder(final, config.attempt)
@@ -60,9 +67,10 @@ def read_data(config: PrepareConfig, sources: Sources) -> tuple[dict[str, list[Q
     """Return the questions of train, validation and eval, and how many were left out for what reason."""
     counts: dict[str, int] = {}
     questions: dict[str, list[Question]] = {}
-    with References(verifier(config.verifier.type.value), config.verifier.timeout_seconds) as references:
+    with References(verifier_of(config.verifier), config.verifier.timeout_seconds) as references:
         for name, source in data_sources(config.dataset).items():
-            fields = Fields(f"spec.dataset.{name} ({source.uri})", source.prompt_field, source.answer_field)
+            shown = f"spec.dataset.{name} ({source.uri})"
+            fields = Fields(shown, source.prompt_field, source.answer_field, config.verifier.type in STRUCTURED)
             renderer = Renderer.of(config.dataset.prompt, source.prompt_field)
             questions[name], repeated = read_questions(sources.rows(name, source), fields, renderer, references.check)
             counts |= {f"{name}Repeated": repeated} if repeated else {}

@@ -10,14 +10,16 @@ from typing import NamedTuple, Self
 from tpt_runtime.artifacts.samples import PromptKey
 from tpt_runtime.core.choices import VerifierType
 from tpt_runtime.core.rows import Grade, GradedPrompt, Sample, SampledPrompt
-from tpt_runtime.core.spec import Verifier
 from tpt_runtime.core.verdict import Verdict
+from tpt_runtime.core.verifier import Verifier
 from tpt_runtime.step.cores import allowed_cores
 from tpt_runtime.verify.pool import MAX_WORKERS, GradingPool
 from tpt_runtime.verify.protocol import Grade as Verdicts
-from tpt_runtime.verify.protocol import verifier
+from tpt_runtime.verify.protocol import time_limit, verifier, verifier_of
 
 CUT_OFF = Verdicts(Verdict.TRUNCATED)
+ANSWERS = (VerifierType.MATH, VerifierType.GSM8K_STRICT)
+"""Verifiers under which a reference is an answer; GSM8KStrict says something beside them only."""
 
 
 class Question(NamedTuple):
@@ -66,12 +68,13 @@ class Grader:
         self._questions = questions
         self._settings = settings
         self._strict = verifier(VerifierType.GSM8K_STRICT)
+        self._compares_answers = settings.type in ANSWERS
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         """Start the pool."""
         workers = min(allowed_cores(), MAX_WORKERS)
-        pool = GradingPool(verifier(self._settings.type), self._settings.timeout_seconds, workers)
+        pool = GradingPool(verifier_of(self._settings), time_limit(self._settings), workers)
         self._pool = self._stack.enter_context(pool)
         return self
 
@@ -94,7 +97,7 @@ class Grader:
 
     def _graded(self, key: PromptKey, row: SampledPrompt, verdicts: Iterable[Verdicts]) -> Graded:
         question = self._questions[key]
-        applies = self._strict.check_reference(question.reference) is None
+        applies = self._compares_answers and self._strict.check_reference(question.reference) is None
         grades = [
             _row(sample, verdict, strict=self._is_right(sample, question.reference))
             for sample, verdict in zip(row["samples"], verdicts, strict=True)
@@ -103,7 +106,9 @@ class Grader:
 
     def _is_right(self, sample: Sample, reference: str) -> bool:
         """Return whether a sample that ended by itself is right under GSM8KStrict."""
-        return sample["finish"] != "length" and self._strict.grade(sample["text"], reference).verdict is Verdict.CORRECT
+        if not self._compares_answers or sample["finish"] == "length":
+            return False
+        return self._strict.grade(sample["text"], reference).verdict is Verdict.CORRECT
 
 
 def _key(row: SampledPrompt) -> PromptKey:

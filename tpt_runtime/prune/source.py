@@ -14,9 +14,10 @@ from tpt_runtime.artifacts.samples import SHARD_MANIFESTS, PromptKey, SampleFile
 from tpt_runtime.artifacts.storage import Storage
 from tpt_runtime.core.configs import GradePart, SelectPart
 from tpt_runtime.core.rows import Example
-from tpt_runtime.core.spec import Verifier
+from tpt_runtime.core.verifier import Verifier
 from tpt_runtime.prune.grading import Graded, Grader, Question
 from tpt_runtime.step.context import Context
+from tpt_runtime.verify.machine import check_machine
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Source:
 
     def graded(self, settings: Verifier, context: Context) -> Iterator[Graded]:
         """Yield every prompt with its grades; say how far it is, and stop when asked to."""
+        if gap := check_machine(settings):
+            context.warn(gap)
         with Grader(settings, self.questions) as grader:
             for done, graded in enumerate(grader.grade(self.samples.read(self.questions)), 1):
                 context.progress(done, len(self.questions))

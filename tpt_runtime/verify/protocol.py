@@ -10,10 +10,17 @@ from typing import Protocol
 
 from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.verdict import Verdict
+from tpt_runtime.core.verifier import Code as CodeSettings
+from tpt_runtime.core.verifier import Verifier as Settings
 
 MATH = "Math"
 GSM8K_STRICT = "GSM8KStrict"
+CODE = "Code"
+COMMAND = "Command"
 VERIFIER_NAMES = (MATH, GSM8K_STRICT)
+"""Those that need no settings."""
+SPARE_SECONDS = 5.0
+"""A verifier that ends what it started by itself has this much longer than it, before it is ended too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class Verifier(Protocol):
 
 
 def verifier(type_name: str) -> Verifier:
-    """Return the verifier called `type_name`.
+    """Return the verifier called `type_name`, one that needs no settings.
 
     Raises:
         ConfigurationError: if there is none of that name; the message lists those that exist.
@@ -70,3 +77,21 @@ def verifier(type_name: str) -> Verifier:
         return GSM8KStrict()
     allowed = ", ".join(VERIFIER_NAMES)
     raise ConfigurationError(f"verifier: {type_name!r} is not a verifier; allowed: {allowed}")
+
+
+def verifier_of(settings: Settings) -> Verifier:
+    """Return the verifier that a run asks for."""
+    if settings.type.value == CODE:
+        from tpt_runtime.verify.code import Code
+
+        return Code(settings.code or CodeSettings(), settings.timeout_seconds, settings.sandbox)
+    if settings.command is not None:
+        from tpt_runtime.verify.command import Command
+
+        return Command(tuple(settings.command.argv), settings.command.memory_mebibytes)
+    return verifier(settings.type.value)
+
+
+def time_limit(settings: Settings) -> float:
+    """Return after how many seconds a worker process is to be ended that still grades one solution."""
+    return settings.timeout_seconds + (SPARE_SECONDS if settings.type.value == CODE else 0.0)
