@@ -3,9 +3,9 @@
 Before a Job is created or deleted it is made sure that the run is still what it was planned with, else the plan is dropped
 (`Stale`): its status was written a moment ago, which the API server takes only of the latest version, or it is read live.
 
-Before a Job is created the run's Jobs are listed live, unless every version of the run since the last such list is our own
-writing. As long as that is so nobody else can have begun an attempt: it would have written the status first. And a Job of the
-attempt that the status has under way has the same name, whoever creates it.
+Before a Job is created the run's Jobs are listed live, unless every version of the run since the last such list, or since the
+last list of everything, is our own writing. As long as that is so nobody else can have begun an attempt: it would have written
+the status first. And a Job of the attempt that the status has under way has the same name, whoever creates it.
 
 Nothing here decides what is to be done.
 """
@@ -13,7 +13,7 @@ Nothing here decides what is to be done.
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,12 @@ class Applier:
         self._api, self._cache, self._images = api, cache, images
         self._policies: dict[str, str] = {}
         self._known: dict[str, int] = {}
-        """By UID the version up to which all Jobs of a run are known: it was listed, or we wrote it over such a version."""
+        """By UID the version up to which a run's Jobs are known: they were listed after it, or we wrote it over such a one."""
+
+    def listed(self, runs: Iterable[RunView]) -> None:
+        """Take note that all Jobs were listed after these runs were."""
+        for view in runs:
+            self._known[view.uid] = max(view.version, self._known.get(view.uid, 0))
 
     def forget(self, uid: str) -> None:
         """Forget a run that is gone."""

@@ -101,14 +101,16 @@ class Controller:
         Raises:
             ApiError: the API server could not be asked; the caches are as they were.
         """
+        found: dict[Kind, list[Any]] = {}
         for kind in (RUNS, JOBS, PODS):
-            items: list[Any] = []
+            items = found[kind] = []
             at = 0
             async for page in self._api.list(kind, self._settings.namespace, SELECTORS[kind]):
                 at = at or version(page["metadata"])
                 items += [view for view in map(VIEWS[kind], page["items"]) if view is not None]
             for view in self._shelf(kind).replace(items, at):
                 self.queue.add(run_of(view))
+        self._reconciler.listed(found[RUNS])
         self.listed = time.monotonic()
 
     def looking_since(self) -> float | None:

@@ -3,7 +3,7 @@
 Level-based: a call more or less, or one too late, changes nothing. What a run does next is decided by `core.plan` alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -125,6 +125,10 @@ class Reconciler:
             self._forget(view.key)
             known = self._findings[view.key] = Findings(view.uid)
         return known
+
+    def listed(self, runs: Iterable[RunView]) -> None:
+        """Take note of a list of runs, after which all Jobs were listed and put into the cache."""
+        self._applier.listed(runs)
 
     def _forget(self, key: RunKey) -> None:
         """Forget a run that is gone."""

@@ -1,6 +1,7 @@
 """Lists that fail half-way: what is remembered stays as it was, and the next list is tried."""
 
 import asyncio
+import contextlib
 
 import pytest
 from kubernetes.aio import client
@@ -67,3 +68,18 @@ async def test_nothing_is_planned_before_every_list_has_succeeded(kmock, api, co
     assert {request.method.value for request in kmock} == {"GET"}
     working.cancel()
     await asyncio.wait([working])
+
+
+@pytest.mark.parametrize(("answer", "expected"), [(page(), [["one"]]), (None, [])])
+async def test_the_jobs_of_a_run_are_known_once_they_were_listed_after_it(kmock, controller, monkeypatch, answer, expected):
+    told = []
+    monkeypatch.setattr(controller._reconciler, "listed", lambda runs: told.append([view.name for view in runs]))
+    kmock[f"get {LISTS['runs']}"] << page(listed("one"))
+    if answer is None:
+        kmock[f"get {LISTS['jobs']}"] << 500 << EXPIRED
+    else:
+        kmock[f"get {LISTS['jobs']}"] << answer
+    kmock[f"get {LISTS['pods']}"] << page()
+    with contextlib.nullcontext() if expected else pytest.raises(ApiError, match="500"):
+        await controller.list_all()
+    assert told == expected

@@ -89,6 +89,11 @@ class Desk:
         made = self.api.put(f"/api/v1/namespaces/team/pods/{name}", {"metadata": metadata, "status": status})
         self.cache.pods.put(known(pod_view(made)))
 
+    def list(self) -> None:
+        """List everything, runs first."""
+        self.watch()
+        self._reconciler.listed(list(self.cache.runs))
+
     def lose_sight(self) -> None:
         """Be as if the watch of Jobs had not told of any yet."""
         for job in self.jobs():
@@ -131,6 +136,23 @@ def test_when_nothing_has_changed_nothing_is_asked(desk):
     desk.look()
     desk.watch()
     assert desk.look() == []
+
+
+def test_what_the_list_of_everything_has_told_is_not_asked_again(desk):
+    desk.look()
+    desk.begin()
+    desk.list()
+    desk.end(SAID)
+    assert desk.look() == [STATUS, "PATCH networkpolicies", MAKE, RELEASE, EVENT, EVENT]
+
+
+def test_what_somebody_has_written_since_the_list_of_everything_has_the_jobs_listed(desk):
+    desk.look()
+    desk.begin()
+    desk.list()
+    desk.api.put(RUN, desk.api.objects[RUN] | {"spec": desk.api.objects[RUN]["spec"] | {"maxRounds": 9}})
+    desk.end(SAID)
+    assert desk.look() == [STATUS, "GET jobs", "PATCH networkpolicies", MAKE, RELEASE, EVENT, EVENT]
 
 
 def test_after_a_restart_the_jobs_are_listed_before_one_is_made_and_nothing_is_rehearsed_again(desk):
