@@ -15,7 +15,7 @@ from tpt_runtime.verify.marks import Found
 from tpt_runtime.verify.math import read_reference
 from tpt_runtime.verify.numbers import Number
 from tpt_runtime.verify.pool import GradingPool
-from tpt_runtime.verify.protocol import MATH, Grade, verifier
+from tpt_runtime.verify.protocol import GSM8K_STRICT, MATH, Grade, verifier
 from tpt_runtime.verify.reading import Shape
 from tpt_runtime.verify.references import References
 from tpt_runtime.verify.strict import strict_reference
@@ -68,7 +68,7 @@ def explain(verifier_name: str, solution: str, reference: str, grade: Grade) -> 
     if grade.verdict is Verdict.TRUNCATED:
         return [*lines, ("reason", REASONS[grade.verdict])]
     if verifier_name != MATH:
-        shown = strict_reference(reference)
+        shown = strict_reference(reference) if verifier_name == GSM8K_STRICT else reference
         return [
             *lines,
             ("reference", f"{_short(shown or '')}, as a string"),
