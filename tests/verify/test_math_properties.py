@@ -166,3 +166,28 @@ def test_a_solution_cut_off_before_its_answer_is_never_correct_by_a_mark(number:
     solution = WORKING + f"#### {number}"
     grade = Math().grade(solution[: min(cut, len(WORKING) + 5)], str(number))
     assert not (grade.marked and grade.verdict is Verdict.CORRECT)
+
+
+HASH_FORMS = (
+    "{n}",
+    "{commas}",
+    "${n}",
+    "${commas}",
+    "{n}.",
+    "{n}.0",
+    "${commas}.00",
+    "0{n}",
+    " {n} ",
+    "{n},",
+    "{n}%",
+    "-{n}",
+    "{n}.5",
+)
+
+
+@EXAMPLES
+@given(number=st.integers(0, 10**9), off=st.sampled_from((0, 0, 1, -1, 10)), form=st.sampled_from(HASH_FORMS))
+def test_the_quick_way_for_usual_endings_finds_what_the_slow_one_finds(number: int, off: int, form: str) -> None:
+    ending = f"#### {form.format(n=number, commas=f'{number:,}')}"
+    quick, slow = (Math().grade(f"{start}\n{ending}", str(number + off)) for start in ("So she makes that", "So: she makes that"))
+    assert quick == slow, "a colon might begin another problem, so with one everything is looked at"
