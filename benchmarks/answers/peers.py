@@ -10,6 +10,8 @@ from tpt_runtime.verify.strict import strict_reference
 
 MATH_VERIFY = "Math-Verify"
 NAMES = (MATH, MATH_VERIFY, GSM8K_STRICT)
+LONGEST_SECONDS = 60.0
+"""For one verdict: only what is stuck takes so long, on a busy machine too."""
 Pairs = Iterable[tuple[str, str]]
 """Solutions and references."""
 
@@ -24,7 +26,7 @@ def verdicts(name: str, pairs: Pairs) -> list[bool]:
 
 def grades(name: str, pairs: Pairs) -> list[Grade]:
     """Return the grade of each solution by one of the project's verifiers."""
-    with GradingPool(verifier(name), workers=1) as pool:
+    with GradingPool(verifier(name), LONGEST_SECONDS, workers=1) as pool:
         return [grade for _, grade in pool.grade((None, solution, reference) for solution, reference in pairs)]
 
 

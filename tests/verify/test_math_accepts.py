@@ -108,6 +108,7 @@ STYLES = [
     ("after a label on a line of its own", "**Final Answer:**\n\n18 dollars", "18"),
     ("after a heading", "### Final Answer\n18", "18"),
     ("after a heading in a display", "### Final Answer\n\n$$\n18\n$$", "18"),
+    ("in a sentence that finds it", "So we find that the answer is 18. That took 3 steps.", "18"),
     ("in a bullet below a label", "Answer:\n\n- 18", "18"),
     ("negative in words", "The answer is minus 18.", "-18"),
     ("negative in words in a sentence", "So the temperature is minus 18 degrees.", "-18"),

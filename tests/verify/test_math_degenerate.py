@@ -26,9 +26,9 @@ PIECES = [
 def test_a_text_of_endless_repetition_is_graded_quickly(before: str, reference: str) -> None:
     for piece in PIECES:
         text = before + piece * (LENGTH // len(piece))
-        start = time.perf_counter()
+        start = time.process_time()
         Math().grade_quickly(text, reference)
-        assert time.perf_counter() - start < SECONDS, f"{before!r} followed by {piece!r} for ever"
+        assert time.process_time() - start < SECONDS, f"{before!r} followed by {piece!r} for ever"
 
 
 def test_numbers_alone_never_import_a_symbolic_library() -> None:

@@ -43,20 +43,12 @@ _SUPPOSING = frozenset(
     {
         *("thought", "if", "suppose", "supposing", "assume", "assuming", "guess", "guessed", "whether", "unless", "until", "let"),
         *("wrong", "incorrect", "initial", "previous", "first", "original"),
-        *(
-            "convert",
-            "converting",
-            "express",
-            "expressing",
-            "find",
-            "finding",
-            "calculate",
-            "calculating",
-            "compute",
-            "computing",
-        ),
     }
 )
+_TO_GET = re.compile(
+    r"\bto\s+(?:convert|express|find|calculate|compute|round)\s+(?:(?:that|the|my|this|final|correct)\s+){0,3}$", re.IGNORECASE
+)
+"""What stands before an answer that is yet to be found: "to convert the answer to weeks: 28 / 7 = 4"."""
 _COUNTERFACTUAL = re.compile(r"\w+\s+(?:would|could|might|should)\s+have\b", re.IGNORECASE)
 _BETWEEN = frozenset({"that", "the", "my", "this", "final", "correct"})
 _STEP_HEADING = re.compile(
@@ -128,7 +120,7 @@ def span_at(text: str, mark: re.Match[str]) -> Span | None:
 
 def is_supposed(text: str, start: int) -> bool:
     """Return whether the word "answer" at `start` belongs to a supposition, such as "I thought the answer was 18"."""
-    if _COUNTERFACTUAL.match(text, start):
+    if _COUNTERFACTUAL.match(text, start) or _TO_GET.search(text, max(0, start - _LOOK_BACK), start):
         return True
     for word in reversed(text[max(0, start - _LOOK_BACK) : start].lower().split()):
         if word not in _BETWEEN:
