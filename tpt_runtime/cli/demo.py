@@ -9,13 +9,13 @@ import click
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--kind",
-    type=click.Choice(["quickstart", "smollm2"]),
+    type=click.Choice(["quickstart", "smollm2", "programs"]),
     default="quickstart",
     show_default=True,
-    help="quickstart: a tiny model trained on the spot. smollm2: SmolLM2-135M-Instruct, from a Python package.",
+    help="quickstart: a tiny model, trained on the spot. smollm2: from a Python package. programs: a tiny one that programs.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of model and data; quickstart only."
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of model and data; not of smollm2."
 )
 def command(folder: Path, kind: str, seed: int) -> None:
     """Write a base model and its data sets into FOLDER, an ordinary Hugging Face folder and JSONL files.
@@ -26,6 +26,10 @@ def command(folder: Path, kind: str, seed: int) -> None:
         from tpt_runtime.demo.quickstart import write_quickstart
 
         write_quickstart(folder, seed)
+    elif kind == "programs":
+        from tpt_runtime.demo.coding import write_coding
+
+        write_coding(folder, seed)
     else:
         from tpt_runtime.demo.smollm2 import write_smollm2
 

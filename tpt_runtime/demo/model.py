@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from tpt_runtime.demo.folder import Tell
-from tpt_runtime.demo.problems import Row
 from tpt_runtime.step.cores import let_idle_threads_sleep
 
 END: Final = "<|end|>"
@@ -27,6 +26,18 @@ SECONDS_BETWEEN_LINES: Final = 5.0
 IGNORED: Final = -100
 TIED: Final = "lm_head.weight"
 """The output layer; the same tensor as the embeddings, so it is stored once."""
+
+
+class Solved(Protocol):
+    """A question with a solution."""
+
+    @property
+    def question(self) -> str:
+        """The question."""
+
+    @property
+    def answer(self) -> str:
+        """The solution."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ class Recipe:
     """Fixed, because the order of a sum depends on it."""
 
 
-def as_text(row: Row) -> str:
+def as_text(row: Solved) -> str:
     """Return a row as the base model reads it; a run's prompt is this up to and including `A:`."""
     return f"Q: {row.question} A: {row.answer}"
 
@@ -77,7 +88,7 @@ def build_tokenizer(texts: Sequence[str]) -> Any:
     )
 
 
-def write_model(folder: Path, corpus: Sequence[Row], seed: int, recipe: Recipe, tell: Tell) -> None:
+def write_model(folder: Path, corpus: Sequence[Solved], seed: int, recipe: Recipe, tell: Tell) -> None:
     """Train the base model on `corpus` and write it to `folder` as a Hugging Face model.
 
     Args:
