@@ -32,7 +32,7 @@ from tpt_runtime.artifacts.yaml import read_resources
 from tpt_runtime.core.commands import Commands
 from tpt_runtime.core.paths import Paths
 from tpt_runtime.core.resource import parse_run
-from tpt_runtime.core.spec import Verifier
+from tpt_runtime.core.verifier import Verifier
 from tpt_runtime.prune.grading import Grader, Question
 from tpt_runtime.verify.passk import Tally, difference, estimate
 
