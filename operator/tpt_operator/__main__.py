@@ -18,6 +18,8 @@ from tpt_operator.settings import Images, Lease, Settings
 @click.option("--pruner-image", required=True, help="Image of prepare, prune and finalize.")
 @click.option("--trainer-image", required=True, help="Image of the train step.")
 @click.option("--image-pull-policy", type=click.Choice(["Always", "IfNotPresent", "Never"]), help="Of all of them.")
+@click.option("--image-pull-secret", multiple=True, help="Secret of a run's namespace to pull them with; may be repeated.")
+@click.option("--network-policies/--no-network-policies", default=True, show_default=True, help="Wall off the pods of each run.")
 @click.option("--namespace", help="Watch this namespace only. Default: all of them.")
 @click.option("--lease-namespace", help="Where operators hold their Lease in turn. Default: no Lease, this one is active.")
 @click.option("--lease-name", default="tpt-operator", show_default=True, help="Of that Lease; those with the same take turns.")
@@ -31,6 +33,8 @@ def main(  # noqa: PLR0913 - one parameter for each flag
     pruner_image: str,
     trainer_image: str,
     image_pull_policy: str | None,
+    image_pull_secret: tuple[str, ...],
+    network_policies: bool,
     namespace: str | None,
     lease_namespace: str | None,
     lease_name: str,
@@ -41,10 +45,17 @@ def main(  # noqa: PLR0913 - one parameter for each flag
 ) -> None:
     """Carry out SelfImprovementRuns."""
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    images = Images(sampler_image, pruner_image, trainer_image, image_pull_policy)
+    images = Images(sampler_image, pruner_image, trainer_image, image_pull_policy, image_pull_secret)
     identity = f"{socket.gethostname()}-{os.getpid()}"  # of two processes on one host, too
     lease = Lease(lease_namespace, identity, lease_name, lease_seconds) if lease_namespace else None
-    settings = Settings(images=images, namespace=namespace, lease=lease, port=port, resync_seconds=resync_seconds)
+    settings = Settings(
+        images=images,
+        network_policies=network_policies,
+        namespace=namespace,
+        lease=lease,
+        port=port,
+        resync_seconds=resync_seconds,
+    )
     _run(settings, LastResort())
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from tpt_operator import labels, manifests, pods
 from tpt_operator.api import JOBS, POLICIES, RUNS, SERVICES, Api, ApiError, Conflict, Invalid, NotFound
 from tpt_operator.cache import Cache, RunView, run_view
-from tpt_operator.settings import Images
+from tpt_operator.settings import Settings
 from tpt_operator.views import JobView, job_view
 from tpt_runtime.core.actions import Action, DeleteJob, ReleaseJob, StartStep
 from tpt_runtime.core.errors import Problem
@@ -56,9 +56,10 @@ class Planned:
 class Applier:
     """Writes to the cluster, and remembers what the answers say."""
 
-    def __init__(self, api: Api, cache: Cache, images: Images) -> None:
-        """Write through `api`; steps run in `images` unless their run has pinned others."""
-        self._api, self._cache, self._images = api, cache, images
+    def __init__(self, api: Api, cache: Cache, settings: Settings) -> None:
+        """Write through `api`; steps run in the images of `settings` unless their run has pinned others."""
+        self._api, self._cache, self._images = api, cache, settings.images
+        self._walls = settings.network_policies
         self._policies: dict[str, str] = {}
         self._known: dict[str, int] = {}
         """By UID the version up to which a run's Jobs are known: they were listed after it, or we wrote it over such a one."""
@@ -176,7 +177,9 @@ class Applier:
         return False
 
     async def _wall_off(self, run: Run) -> None:
-        """Have the run's NetworkPolicies be as its spec says."""
+        """Have the run's NetworkPolicies be as its spec says, unless this operator makes none: those that are there stay."""
+        if not self._walls:
+            return
         policies = list(manifests.network_policies(run))
         digest = hashlib.sha256(json.dumps(policies, sort_keys=True).encode()).hexdigest()
         if self._policies.get(run.metadata.uid) == digest:

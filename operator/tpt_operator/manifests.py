@@ -30,7 +30,7 @@ def images_of(run: Run, images: Images) -> dict[str, str]:
 
 def job(run: Run, start: StartStep, images: Images) -> Json:
     """Return the Job of one attempt of a step."""
-    pod = pods.template(run, start, images_of(run, images)[pods.role(start.step)], images.pull_policy)
+    pod = pods.template(run, start, images_of(run, images)[pods.role(start.step)], images)
     own = {name: pod["metadata"]["labels"][name] for name in (*labels.of_run(run.metadata), *_STEP_LABELS)}
     indexed = start.step in (*pods.SAMPLING, StepName.TRAIN)
     spec: Json = {

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from tpt_operator import labels
+from tpt_operator.settings import Images
 from tpt_runtime.core.actions import StartStep
 from tpt_runtime.core.commands import PROGRAMS, Commands
 from tpt_runtime.core.spec import Run, SecretRef, Spec
@@ -62,14 +63,17 @@ def root(run: Run) -> str:
     return f"{storage(run)}/{run.metadata.namespace}/{run.metadata.name}"
 
 
-def template(run: Run, start: StartStep, image: str, pull_policy: str | None) -> Json:
-    """Return the pod template of one attempt; `image` is what the run pinned for the step's role."""
+def template(run: Run, start: StartStep, image: str, images: Images) -> Json:
+    """Return the pod template of one attempt; `image` is what the run pinned for the step's role, pulled as `images` says."""
     chosen = worker(run.spec, start.step)
     own = {labels.STEP: start.step.value, labels.ROUND: str(start.round), labels.ATTEMPT: str(start.attempt)}
     metadata: Json = {"labels": {**(chosen.labels or {}), **labels.of_run(run.metadata), **own}}
     if chosen.annotations:
         metadata["annotations"] = dict(chosen.annotations)
-    return {"metadata": metadata, "spec": _pod(run, start, chosen, _container(run, start, chosen, image, pull_policy))}
+    pod = _pod(run, start, chosen, _container(run, start, chosen, image, images.pull_policy))
+    if images.pull_secrets and not chosen.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in images.pull_secrets]
+    return {"metadata": metadata, "spec": pod}
 
 
 def _pod(run: Run, start: StartStep, chosen: Worker, container: Json) -> Json:

@@ -46,7 +46,8 @@ def objects(run: Run, images: Mapping[str, str]) -> list[Json]:
 
 
 def _settings(images: Mapping[str, str]) -> Images:
-    return Images(**{role: images.get(role) or f"{role.upper()}-IMAGE" for role in ROLES})
+    sampler, pruner, trainer = (images.get(role) or f"{role.upper()}-IMAGE" for role in ROLES)
+    return Images(sampler, pruner, trainer)
 
 
 def _created(run: Run, images: Images) -> Iterator[Json]:

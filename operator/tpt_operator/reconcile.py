@@ -64,7 +64,7 @@ class Reconciler:
     def __init__(self, api: Api, cache: Cache, settings: Settings, listener: Listener, now: Callable[[], datetime]) -> None:
         """Look at what `cache` remembers, and at what `listener` has heard; `now` is the present moment, with a time zone."""
         self._api, self._cache, self._settings, self._listener, self._now = api, cache, settings, listener, now
-        self._applier = Applier(api, cache, settings.images)
+        self._applier = Applier(api, cache, settings)
         self._teller = Teller(api, now)
         self._findings: dict[RunKey, Findings] = {}
 

@@ -17,6 +17,8 @@ class Images:
     trainer: str
     pull_policy: str | None = None
     """Kubernetes' `imagePullPolicy`; None leaves it to the cluster."""
+    pull_secrets: tuple[str, ...] = ()
+    """Secrets of a run's namespace that its images are pulled with, where its worker names none."""
 
     @property
     def by_role(self) -> dict[str, str]:
@@ -52,6 +54,8 @@ class Settings:
     """How the operator works."""
 
     images: Images
+    network_policies: bool = True
+    """Whether every run gets NetworkPolicies of its own."""
     namespace: str | None = None
     """The one namespace to watch; None: all of them."""
     lease: Lease | None = None

@@ -1,5 +1,6 @@
 """Helm as a process: what the chart renders to."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,12 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.binaries import in_ci
+from tests.cluster.binaries import KUBERNETES, in_ci
 
 CHART = Path(__file__).parents[2] / "charts" / "tpt-operator"
 SECONDS = 60.0
 
 Json = dict[str, Any]
+
+
+class HelmRefused(Exception):
+    """Helm did not do it."""
 
 
 def program(name: str = "helm") -> str:
@@ -30,13 +35,21 @@ def program(name: str = "helm") -> str:
     return found
 
 
-def helm(*arguments: str, name: str = "helm", kubeconfig: Path | None = None, seconds: float = SECONDS) -> str:
-    """Run Helm, against the cluster of `kubeconfig` if there is one, and return what it prints."""
+def helm(*arguments: str, name: str = "helm", kubeconfig: Path | None = None, seconds: float = SECONDS, given: str = "") -> str:
+    """Run Helm, against the cluster of `kubeconfig` if there is one, and return what it prints; it reads `given`."""
     environment = dict(os.environ) | ({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})
     command = [program(name), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
-    assert done.returncode == 0, f"{name} {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    done = subprocess.run(command, env=environment, input=given, capture_output=True, text=True, timeout=seconds, check=False)
+    if done.returncode != 0:
+        raise HelmRefused(f"{name} {' '.join(arguments)}: {done.stdout}{done.stderr}")
     return done.stdout
+
+
+def rendered_with(values: Json, namespace: str = "tpt-system", name: str = "helm") -> list[Json]:
+    """Return the manifests of a release `tpt-operator` with `values` over the chart's."""
+    arguments = ("template", "tpt-operator", str(CHART), f"--namespace={namespace}", f"--kube-version={KUBERNETES}", "--values=-")
+    text = helm(*arguments, name=name, given=json.dumps(values))
+    return [document for document in yaml.safe_load_all(text) if document]
 
 
 def rendered(namespace: str = "tpt-system", **values: Any) -> list[Json]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.chart.helm import CHART, helm, one, rendered
+from tests.chart.helm import CHART, helm, one, rendered, rendered_with
 from tpt_operator.__main__ import main
 from tpt_runtime import __version__
 from tpt_runtime.core.crd import FILE, crd, crd_yaml
@@ -13,6 +13,8 @@ from tpt_runtime.core.resource import parse_run
 
 ROOT = Path(__file__).parents[2]
 RULES = yaml.safe_load((CHART / "files" / "rbac-rules.yaml").read_text(encoding="utf-8"))
+RULES_BY_PLACE = sorted(RULES, key=lambda rule: "leases" in rule["resources"])
+"""In the order in which they are rendered."""
 MODES = {"cluster-wide": {}, "namespaced": {"watchNamespace": "team-a"}}
 
 
@@ -27,12 +29,16 @@ def understood(manifests):
 
 
 def of_operator(manifests, *kinds):
-    """Return the manifests of some kinds, without those of `helm test`."""
-    return [item for item in manifests if item["kind"] in kinds and not is_test(item)]
+    """Return the manifests of some kinds, without those of `helm test` and those that are for people."""
+    return [item for item in manifests if item["kind"] in kinds and not is_test(item) and not is_for_people(item)]
 
 
 def is_test(item):
     return item["metadata"].get("annotations", {}).get("helm.sh/hook") == "test"
+
+
+def is_for_people(item):
+    return any("/aggregate-to-" in label for label in item["metadata"].get("labels", {}))
 
 
 def grants(manifests):
@@ -61,7 +67,7 @@ def test_cluster_wide_it_may_do_that_everywhere_and_hold_leases_at_home_only():
 
 def test_for_one_namespace_it_may_do_nothing_elsewhere():
     manifests = rendered(watchNamespace="team-a")
-    assert {"ClusterRole", "ClusterRoleBinding"}.isdisjoint(item["kind"] for item in manifests)
+    assert of_operator(manifests, "ClusterRole", "ClusterRoleBinding") == []
     places = {(rule["resources"][0], where) for where, rule in grants(manifests)}
     assert {where for resource, where in places if resource != "leases"} == {"team-a"}
     assert ("leases", "tpt-system") in places
@@ -81,11 +87,13 @@ def test_every_role_is_bound_to_the_operators_account(values):
 
 
 def test_the_operator_understands_its_arguments():
-    assert understood(rendered(watchNamespace="team-a", leaseSeconds=5, logLevel="DEBUG", images__tag="9")) == {
-        "sampler_image": "localhost/tpt-sampler:9-cpu",
-        "pruner_image": "localhost/tpt-pruner:9-cpu",
-        "trainer_image": "localhost/tpt-trainer:9-cpu",
+    assert understood(rendered(watchNamespace="team-a", leaseSeconds=5, logLevel="DEBUG", images__tag="9.9.9")) == {
+        "sampler_image": "localhost/tpt-sampler:9.9.9-cpu",
+        "pruner_image": "localhost/tpt-pruner:9.9.9-cpu",
+        "trainer_image": "localhost/tpt-trainer:9.9.9-cpu",
         "image_pull_policy": "IfNotPresent",
+        "image_pull_secret": (),
+        "network_policies": True,
         "namespace": "team-a",
         "lease_namespace": "tpt-system",
         "lease_name": "tpt-operator",
@@ -105,6 +113,37 @@ def test_releases_in_one_namespace_do_not_wait_for_each_others_lease():
     told = main.make_context("tpt_operator", args).params
     assert (told["lease_namespace"], told["lease_name"]) == ("tpt-system", name)
     assert name != understood(rendered(watchNamespace="team-a"))["lease_name"]
+
+
+def test_what_is_set_of_the_steps_reaches_the_operator():
+    made = rendered_with({"images": {"stepPullSecrets": [{"name": "a"}, {"name": "b"}]}, "steps": {"networkPolicies": False}})
+    assert understood(made)["image_pull_secret"] == ("a", "b")
+    assert understood(made)["network_policies"] is False
+
+
+def test_an_operator_that_makes_no_policies_may_make_none():
+    made = rendered_with({"steps": {"networkPolicies": False}})
+    assert [rule for _, rule in grants(made)] == [rule for rule in RULES_BY_PLACE if "networkpolicies" not in rule["resources"]]
+
+
+def test_people_may_see_runs_with_view_and_change_them_with_edit_and_nobody_writes_a_status():
+    roles = {item["metadata"]["name"]: item for item in rendered() if is_for_people(item)}
+    assert set(roles) == {"tpt-operator-view", "tpt-operator-edit"}
+    aggregated = {
+        name: {label.rpartition("-")[2] for label in item["metadata"]["labels"] if "/aggregate-to-" in label}
+        for name, item in roles.items()
+    }
+    assert aggregated == {"tpt-operator-view": {"view", "edit", "admin"}, "tpt-operator-edit": {"edit", "admin"}}
+    written = {resource for rule in roles["tpt-operator-edit"]["rules"] for resource in rule["resources"]}
+    assert written == {"selfimprovementruns"}
+    assert {verb for rule in roles["tpt-operator-view"]["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+    assert not any(is_for_people(item) for item in rendered(rbac__aggregatedRoles="false"))
+
+
+def test_a_release_without_roles_and_account_leaves_both_to_others():
+    made = rendered_with({"rbac": {"create": False}, "serviceAccount": {"create": False, "name": "theirs"}})
+    assert of_operator(made, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "ServiceAccount") == []
+    assert one(made, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "theirs"
 
 
 def test_cluster_wide_no_namespace_is_named():
@@ -194,3 +233,15 @@ def test_the_charts_definition_is_the_one_for_kubectl_and_of_the_models():
 def test_the_chart_has_the_projects_version():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+
+
+def test_what_artifact_hub_reads_can_be_read_and_its_example_is_a_run():
+    told = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["annotations"]
+    read = {name.removeprefix("artifacthub.io/"): yaml.safe_load(text) for name, text in told.items()}
+    (definition,) = read["crds"]
+    assert (definition["name"], definition["kind"]) == (crd()["metadata"]["name"], crd()["spec"]["names"]["kind"])
+    assert definition["version"] == crd()["spec"]["versions"][0]["name"]
+    (example,) = read["crdsExamples"]
+    assert parse_run(example, "Artifact Hub's example").spec.max_rounds == 4
+    assert {change["kind"] for change in read["changes"]} == {"added"}
+    assert (read["license"], read["operator"], read["prerelease"]) == ("Apache-2.0", True, True)

@@ -78,6 +78,8 @@ def _start(binaries: Path, folder: Path, running: list[subprocess.Popen[bytes]],
         "kube-apiserver",
         *("--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--secure-port", str(api), "--cert-dir", str(keys)),
         *("--endpoint-reconciler-type", "none", "--authorization-mode", "RBAC", "--token-auth-file", str(keys / "tokens.csv")),
+        # As on OpenShift: an owner reference that blocks deletion needs a right of its own.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
         *("--service-account-issuer", "https://kubernetes.default.svc"),
         *("--service-account-key-file", str(account_key), "--service-account-signing-key-file", str(account_key)),
         *api_server,

@@ -1,12 +1,23 @@
 """What a real API server says of the chart's manifests."""
 
-import pytest
+import os
 
-from tests.chart.helm import one, rendered
+import pytest
+import yaml
+
+from tests.chart.helm import one, rendered, rendered_with
+from tests.chart.matrix import MATRIX
+from tests.cluster.binaries import in_ci
 from tests.cluster.conftest import Cluster, until
 from tests.cluster.kube import Json, Refused
 
 GROUPS = {
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+    "PodMonitor": "/apis/monitoring.coreos.com/v1/namespaces/{}/podmonitors",
+    "PrometheusRule": "/apis/monitoring.coreos.com/v1/namespaces/{}/prometheusrules",
+    "ServiceMonitor": "/apis/monitoring.coreos.com/v1/namespaces/{}/servicemonitors",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
@@ -36,13 +47,39 @@ def make_accounts(cluster: Cluster, manifests: list[Json]) -> None:
             apply(cluster, manifest, dry=False)
 
 
-@pytest.mark.parametrize("namespaced", [False, True], ids=["cluster-wide", "namespaced"])
-def test_every_manifest_is_accepted_as_it_is(cluster: Cluster, namespaced: bool):
-    manifests = rendered(cluster.namespace, **({"watchNamespace": cluster.namespace} if namespaced else {}))
-    make_accounts(cluster, manifests)
+@pytest.fixture
+def monitored(cluster: Cluster) -> None:
+    """The control plane knows what the Prometheus operator defines."""
+    file = cluster.plane.programs / "prometheus-operator-crds.yaml"
+    if not file.is_file():
+        why = f"{file} is not there: what the Prometheus operator defines is not tested"
+        (pytest.fail if in_ci(os.environ) else pytest.skip)(why)
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    for definition in filter(None, yaml.safe_load_all(file.read_text(encoding="utf-8"))):
+        cluster.kube.patch(f"{definitions}/{definition['metadata']['name']}", definition, kind="apply-patch+yaml", **STRICT)
+    until(lambda: all(served(cluster, place) for kind, place in GROUPS.items() if "monitoring" in place))
+
+
+def served(cluster: Cluster, place: str) -> bool:
+    try:
+        cluster.kube.get(place.format(cluster.namespace))
+    except Refused:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("values", MATRIX.values(), ids=MATRIX)
+def test_every_manifest_is_accepted_as_it_is(cluster: Cluster, monitored: None, values: Json):
+    here = {"watchNamespace": cluster.namespace} if "watchNamespace" in values else {}
+    manifests = rendered_with(values | here, cluster.namespace)
     assert {item["kind"] for item in manifests} <= GROUPS.keys()
+    make_accounts(cluster, manifests)
     for manifest in manifests:
         assert apply(cluster, manifest)["metadata"]["name"] == manifest["metadata"]["name"]
+
+
+def test_all_kinds_of_the_chart_were_among_them():
+    assert {item["kind"] for values in MATRIX.values() for item in rendered_with(values)} == GROUPS.keys()
 
 
 def test_a_field_that_does_not_exist_would_be_refused(cluster: Cluster):

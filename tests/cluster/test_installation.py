@@ -4,9 +4,13 @@ An older chart is installed, a run begins, the chart is upgraded while the run t
 installation, and the chart is uninstalled.
 """
 
+import contextlib
 import json
+import math
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chart.dashboard import panels, queries
 from tests.chart.helm import CHART, helm
 from tests.cluster.binaries import find, in_ci
 from tests.cluster.conftest import until
@@ -22,9 +27,14 @@ from tests.cluster.kube import JOBS, PODS, RUNS, Json, Refused
 from tests.cluster.kubelet import DONE, Kubelet, Outcome, label
 from tests.cluster.processnode import ProcessNode
 from tests.core.corpus import BASE
+from tests.e2e.prometheus import scraping
+from tests.prometheus import program as prometheus_program
 from tpt_runtime import __version__
 from tpt_runtime.core.crd import FILE, crd
+from tpt_runtime.step.metrics import DESCRIPTIONS, LiveMetrics
 
+MAIN = "helm"
+"""The present Helm; the other one is version 3."""
 HERE, TEAM, RELEASE = "tpt-system", "team-a", "tpt"
 NAME = "tpt-tpt-operator"
 OLDER = Path(__file__).parent / "resources" / "older-chart"
@@ -64,8 +74,12 @@ class Story:
     """What `helm test` printed."""
     said: str = ""
     """What its pods said."""
+    panels: dict[str, list[list[float]]] = field(default_factory=dict)
+    """The numbers that each query of the dashboard's panels brought, by panel."""
     left: Json = field(default_factory=dict)
     """What is there after `helm uninstall`, by kind."""
+    again: Json = field(default_factory=dict)
+    """The run after the chart was installed again, under its name and under another one."""
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +95,10 @@ def own_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane
         yield running
 
 
-@pytest.fixture(scope="module", params=["helm", "helm3"])
-def story(request: pytest.FixtureRequest, own_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Story:
-    folder = tmp_path_factory.mktemp(request.param)
+def told(name: str, plane: ControlPlane, folder: Path) -> Story:
     seen = Story()
-    with ProcessNode(own_plane, HERE, folder / "pods") as node:
-        _tell(request.param, own_plane, node, older_chart(folder / "older-chart"), seen)
+    with ProcessNode(plane, HERE, folder / "pods") as node:
+        _tell(name, plane, node, older_chart(folder / "older-chart"), seen)
     return seen
 
 
@@ -117,16 +129,54 @@ def _tell(name: str, plane: ControlPlane, node: ProcessNode, older: Path, seen: 
         until(lambda: _leader_is_new(plane))
         seen.definitions.append(kube.get(DEFINITION))
         seen.job_after = _job(plane, training[0])
-        kubelet.end(training[0])
-        seen.run = until(lambda: _complete(kube.get(f"{RUNS.format(TEAM)}/example")))
-        seen.ended = kubelet.ended
-    seen.operators = [running.pod["metadata"]["labels"]["helm.sh/chart"] for running in node.all.values()]
-    seen.tested = run_helm("test", RELEASE, f"--timeout={SECONDS:.0f}s")
+        seen.operators = [running.pod["metadata"]["labels"]["helm.sh/chart"] for running in node.all.values()]
+        with shown(node, seen) if name == MAIN else contextlib.nullcontext():
+            kubelet.end(training[0])
+            seen.run = until(lambda: _complete(kube.get(f"{RUNS.format(TEAM)}/example")))
+            seen.ended = kubelet.ended
+            seen.tested = run_helm("test", RELEASE, f"--timeout={SECONDS:.0f}s")
     seen.said = node.log(f"{NAME}-test")
     until(lambda: not _left_of_test(plane))  # the garbage collector has the run's pods
     run_helm("uninstall", RELEASE, "--wait")
     seen.left = {"definition": kube.get(DEFINITION), "runs": kube.items(RUNS.format(TEAM)), "pods": kube.items(PODS.format(HERE))}
+    run_helm("install", RELEASE, str(CHART))
+    run_helm("uninstall", RELEASE, "--wait")
+    run_helm("install", "another", str(CHART), "--take-ownership")
+    seen.again = kube.get(f"{RUNS.format(TEAM)}/example")
+    run_helm("uninstall", "another", "--wait")
     _clear(plane)
+
+
+@contextlib.contextmanager
+def shown(node: ProcessNode, seen: Story) -> Iterator[None]:
+    """Have a real Prometheus scrape the operator that runs now, and ask it at the end what the dashboard asks.
+
+    It has the labels that the Prometheus operator would give it. What pods of steps serve is served here, by their own code.
+    """
+    operator = list(node.all.values())[-1]
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    live = LiveMetrics(port)
+    live.serve()
+    live.set(**dict.fromkeys(DESCRIPTIONS, 2.0))
+    pod = {"namespace": HERE, "pod": operator.pod["metadata"]["name"]}
+    step = {"namespace": TEAM, "run": "example", "step": "train", "round": "1"}
+    targets = {"tpt-operator": (operator.port, pod), f"{HERE}/{NAME}-steps": (port, step)}
+    jobs: list[Json] = [
+        {"job_name": job, "honor_labels": True, "static_configs": [{"targets": [f"127.0.0.1:{number}"], "labels": labels}]}
+        for job, (number, labels) in targets.items()
+    ]
+    begin = time.time()
+    try:
+        with scraping(prometheus_program("prometheus"), jobs, node.folder / "prometheus") as server:
+            yield
+            until(lambda: server.query('tpt_run_status{run="example", phase="Complete"} == 1'))
+            for query in queries():
+                found = server.over_time(query.expression, begin, time.time())
+                numbers = [float(value) for series in found for _, value in series["values"]]
+                seen.panels.setdefault(query.panel, []).append(numbers)
+    finally:
+        live.close()
 
 
 def _job(plane: ControlPlane, pod: Json) -> Json:
@@ -178,24 +228,40 @@ def properties(definition: Json) -> Json:
     return found
 
 
-def test_an_upgrade_brings_the_new_definition(story: Story):
+def an_upgrade_brings_the_new_definition(story: Story) -> None:
     older, newer = story.definitions
     assert "queue" not in properties(older)
     assert "queue" in properties(newer)
 
 
-def test_an_upgrade_replaces_the_operator(story: Story):
+def an_upgrade_replaces_the_operator(story: Story) -> None:
     assert story.operators == ["tpt-operator-0.0.9", f"tpt-operator-{__version__}"]
 
 
-def test_a_run_in_progress_does_not_notice_an_upgrade(story: Story):
+def a_run_in_progress_does_not_notice_an_upgrade(story: Story) -> None:
     assert story.job_after["metadata"]["uid"] == story.job["metadata"]["uid"]
     assert story.run["metadata"]["uid"] == story.before["metadata"]["uid"]
     steps = ("prepare-r0", "sample-r1", "prune-r1", "train-r1", "evaluate-r1", "grade-r1", "finalize-r1")
     assert story.ended == [f"{step}-0" for step in steps]
 
 
-def test_the_trial_is_a_whole_run_and_says_how_it_ended(story: Story):
+def no_panel_of_the_dashboard_is_empty(story: Story) -> None:
+    assert set(story.panels) == {panel["title"] for panel in panels()}
+    for title, found in story.panels.items():
+        for numbers in found:
+            assert any(math.isfinite(number) for number in numbers), title
+
+
+def the_dashboard_shows_what_the_statuses_say(story: Story) -> None:
+    measured = {metric["name"]: metric["value"] for entry in story.run["status"]["rounds"] for metric in entry["metrics"]}
+    (shares,) = story.panels["pass@k by round"]
+    assert measured["validation/pass@1"] in shares
+    assert max(shares) == 1.0, "of the trial, whose model 1 is always right"
+    assert 1.0 in story.panels["Training loss"][0]
+    assert set(story.panels["Tokens per second"][0]) == {2.0}
+
+
+def the_trial_is_a_whole_run_and_says_how_it_ended(story: Story) -> None:
     assert story.tested.count("Phase:") == story.tested.count("Succeeded") > 0
     assert "what the steps of the trial find" in story.said
     assert "round 1/1: MaxRoundsReached: " in story.said
@@ -203,8 +269,32 @@ def test_the_trial_is_a_whole_run_and_says_how_it_ended(story: Story):
         assert f"already {step}" in story.said
 
 
-def test_uninstalling_leaves_the_definition_and_all_runs(story: Story):
+def uninstalling_leaves_the_definition_and_all_runs(story: Story) -> None:
     assert [run["metadata"]["name"] for run in story.left["runs"]] == ["example"]
     assert story.left["runs"][0]["status"] == story.run["status"]
     assert "deletionTimestamp" not in story.left["definition"]["metadata"]
     assert story.left["pods"] == []
+
+
+def a_chart_that_is_installed_again_finds_the_runs_that_were_left(story: Story) -> None:
+    assert story.again["metadata"]["uid"] == story.run["metadata"]["uid"]
+    assert story.again["status"]["phase"] == "Complete"
+
+
+ALWAYS = (
+    an_upgrade_brings_the_new_definition,
+    an_upgrade_replaces_the_operator,
+    a_run_in_progress_does_not_notice_an_upgrade,
+    the_trial_is_a_whole_run_and_says_how_it_ended,
+    uninstalling_leaves_the_definition_and_all_runs,
+    a_chart_that_is_installed_again_finds_the_runs_that_were_left,
+)
+SHOWN = (no_panel_of_the_dashboard_is_empty, the_dashboard_shows_what_the_statuses_say)
+"""What is looked at with one Helm only."""
+
+
+@pytest.mark.parametrize("name", [MAIN, "helm3"])
+def test_the_story_of_a_chart(name: str, own_plane: ControlPlane, tmp_path: Path):
+    story = told(name, own_plane, tmp_path)
+    for holds in (*ALWAYS, *(SHOWN if name == MAIN else ())):
+        holds(story)

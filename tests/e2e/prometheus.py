@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes the operator through the API server, and what it answers."""
+"""A real Prometheus, and what it answers: in the end-to-end test it scrapes the operator through the API server."""
 
 import contextlib
 import json
@@ -26,7 +26,12 @@ class Prometheus:
         found = self._get("/api/v1/query", query=expression)["result"]
         return {_labels(series["metric"]): float(series["value"][1]) for series in found}
 
-    def _get(self, path: str, **query: str) -> Any:
+    def over_time(self, expression: str, begin: float, end: float) -> list[dict[str, Any]]:
+        """Return the series of an expression between two times, every second, as Grafana asks for them."""
+        found: list[dict[str, Any]] = self._get("/api/v1/query_range", query=expression, start=begin, end=end, step=1)["result"]
+        return found
+
+    def _get(self, path: str, **query: Any) -> Any:
         with urllib.request.urlopen(f"{self.url}{path}?{urllib.parse.urlencode(query)}", timeout=30) as answer:
             return json.load(answer)["data"]
 
@@ -35,12 +40,17 @@ def _labels(metric: dict[str, str]) -> tuple[str, ...]:
     return tuple(sorted(f"{name}={value}" for name, value in metric.items() if name not in ("__name__", "instance", "job")))
 
 
-@contextlib.contextmanager
-def prometheus(program: str, target: str, path: str, folder: Path) -> Iterator[Prometheus]:
+def prometheus(program: str, target: str, path: str, folder: Path) -> contextlib.AbstractContextManager[Prometheus]:
     """Scrape `path` of `target` (HOST:PORT) every two seconds for as long as the context lasts."""
-    folder.mkdir(parents=True, exist_ok=True)
     job = {"job_name": "operator", "metrics_path": path, "static_configs": [{"targets": [target]}]}
-    config = {"global": {"scrape_interval": "2s"}, "scrape_configs": [job]}
+    return scraping(program, [job], folder, interval="2s")
+
+
+@contextlib.contextmanager
+def scraping(program: str, jobs: list[dict[str, Any]], folder: Path, interval: str = "1s") -> Iterator[Prometheus]:
+    """Scrape as `jobs` (Prometheus' scrape_configs) say for as long as the context lasts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"global": {"scrape_interval": interval}, "scrape_configs": jobs}
     (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]

@@ -1,6 +1,7 @@
 """What a run has in the cluster, read from the manifests alone."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,16 @@ def test_every_pod_passes_the_restricted_standard_and_has_no_token(step):
     }
     assert pod(made)["automountServiceAccountToken"] is False
     assert pod(made)["restartPolicy"] == "Never"
+
+
+@pytest.mark.parametrize("step", EVERY_STEP)
+def test_images_are_pulled_with_the_operators_secrets_unless_the_run_names_its_own(step):
+    images = replace(IMAGES, pull_secrets=("registry", "mirror"))
+    made = manifests.job(run(), start(step, 1), images)
+    assert pod(made)["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
+    own = manifests.job(run(worker={"imagePullSecrets": [{"name": "mine"}]}), start(step, 1), images)
+    assert pod(own)["imagePullSecrets"] == [{"name": "mine"}]
+    assert "imagePullSecrets" not in pod(job(step))
 
 
 @pytest.mark.parametrize("step", EVERY_STEP)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ KEY = RunKey("team", "example")
 RUN = "/apis/tpt.dev/v1alpha1/namespaces/team/selfimprovementruns/example"
 JOBS = "/apis/batch/v1/namespaces/team/jobs"
 NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
+SETTINGS = Settings(images=IMAGES)
 SAID = {"step": "prepare", "digest": "0", "resolved": {"counts": {"train": 10}}}
 
 
@@ -38,8 +40,8 @@ def known(view: Found | None) -> Found:
 class Desk:
     """One run in memory, and an operator that looks at it when told to."""
 
-    def __init__(self) -> None:
-        self.api, self.now = Memory(), NOW
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.api, self.now, self._settings = Memory(), NOW, settings
         self.again: float | None = None
         """Seconds after which the last look asked for another one."""
         self.made = patched(dict(BASE), {"metadata": {"name": "example", "namespace": "team", "uid": "u", "generation": 1}})
@@ -49,7 +51,7 @@ class Desk:
     def begin(self) -> None:
         """Be an operator that was just started, and has listed everything."""
         self.cache = Cache()
-        self._reconciler = Reconciler(self.api, self.cache, Settings(images=IMAGES), self._listener(), lambda: self.now)
+        self._reconciler = Reconciler(self.api, self.cache, self._settings, self._listener(), lambda: self.now)
         self.watch()
 
     def _listener(self) -> Listener:
@@ -123,6 +125,11 @@ STATUS, MAKE, RELEASE, EVENT = "PUT selfimprovementruns/status", "POST jobs", "P
 
 def test_a_run_begins_with_a_rehearsal_a_look_at_its_jobs_and_its_policies(desk):
     assert desk.look() == [*DRY, STATUS, "GET jobs", "PATCH networkpolicies", MAKE, EVENT]
+
+
+def test_an_operator_that_is_told_to_make_no_policies_makes_none():
+    desk = Desk(replace(SETTINGS, network_policies=False))
+    assert desk.look() == [*DRY, STATUS, "GET jobs", MAKE, EVENT]
 
 
 def test_a_hand_off_is_three_writes_and_no_read_and_the_next_job_comes_second(desk):

@@ -1,9 +1,12 @@
 {{/* Name of everything, by release. */}}
 {{- define "tpt.name" -}}
-{{- if contains .Chart.Name .Release.Name -}}
+{{- $chart := .Values.nameOverride | default .Chart.Name -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" -}}
+{{- else if contains $chart .Release.Name -}}
 {{- .Release.Name | trunc 53 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 53 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $chart | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -18,6 +21,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}
+
+{{/* The labels of something, and those that a value adds: called with the root and the value. */}}
+{{- define "tpt.labelsAnd" -}}
+{{ merge (include "tpt.labels" (index . 0) | fromYaml) (index . 1) | toYaml }}
+{{- end -}}
+
+{{- define "tpt.account" -}}
+{{ .Values.serviceAccount.name | default (ternary (include "tpt.name" .) "default" .Values.serviceAccount.create) }}
 {{- end -}}
 
 {{- define "tpt.tag" -}}

@@ -67,10 +67,13 @@ securityContext:
   runAsNonRoot: true
   fsGroup: 10001
   seccompProfile: {type: RuntimeDefault}
-{{- range $field := list "nodeSelector" "tolerations" "affinity" "imagePullSecrets" "priorityClassName" }}
+{{- range $field := list "nodeSelector" "tolerations" "affinity" "priorityClassName" }}
 {{- with get $.Values.tests.worker $field }}
 {{ $field }}: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+{{- with .Values.tests.worker.imagePullSecrets | default .Values.images.stepPullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
