@@ -326,3 +326,11 @@ def test_no_descriptor_is_lost(code: Code) -> None:
         code.grade(fenced(ADDS), SUM)
         code.grade(fenced("def f(): return 1"), json.dumps(["assert f() == 1"]))
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_it_is_tried_out_where_no_folder_can_be_written_to(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> None:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("tpt_runtime.verify.sandbox.tempfile.TemporaryDirectory", nowhere)
+    assert all(code.sandbox.probe().values())
