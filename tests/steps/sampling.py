@@ -13,6 +13,8 @@ from tpt_runtime.sample.engine import EngineSettings, Generated, Request, Result
 
 BEGIN, END, PAD, TURN = 0, 1, 2, 3
 SPECIAL = ["<s>", "</s>", "<pad>", "<|im_end|>"]
+HINT = 329
+"""The last token of a prompt that has the answer in it."""
 CONTEXT = 96
 EVALUATED = "eeeeeeeeeeeeeeee"
 TRAINED = "aaaaaaaaaaaaaaaa"
@@ -67,10 +69,12 @@ def write_tiny_llama(folder: Path) -> Path:
 def write_prompts(root: Path, name: str, count: int) -> None:
     """Write prepared prompts of unequal lengths."""
     lot = Random(name)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number in range(count):
-        ids = [BEGIN, *(lot.randrange(4, 330) for _ in range(lot.randint(3, 30)))]
+        ids = [BEGIN, *(lot.randrange(4, HINT) for _ in range(lot.randint(3, 30)))]
         rows.append({"id": f"{name}-{number:03d}", "question": "?", "prompt": "?", "promptIds": ids, "reference": "1"})
+        if number % 2 == 0:
+            rows[-1]["hintedIds"] = [*ids, HINT]
     path = root / "prepare-1" / f"{name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -124,7 +128,7 @@ class Solver:
         self._tokenizer = LightTokenizer(folder)
 
     def __call__(self, request: Request) -> Result:
-        ease = Random(str(request.prompt_ids)).random() ** 2
+        ease = 0.5 if request.prompt_ids[-1] == HINT else Random(str(request.prompt_ids)).random() ** 2
         return Result(request.key, [self._sample(Random(request.seed + i), ease) for i in range(request.drawing.samples)])
 
     def _sample(self, lot: Random, ease: float) -> Generated:

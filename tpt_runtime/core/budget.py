@@ -112,7 +112,7 @@ def sampled_tokens(spec: Spec, prompts: Prompts) -> int | None:
     """Return the most tokens that one round samples from the training set."""
     if prompts.train is None:
         return None
-    return prompts.train * spec.sampling.samples_per_prompt * spec.sampling.max_tokens
+    return prompts.train * (spec.sampling.samples_per_prompt + _hinted(spec)) * spec.sampling.max_tokens
 
 
 def evaluated_tokens(spec: Spec, prompts: Prompts) -> int | None:
@@ -132,8 +132,16 @@ def trained_tokens(spec: Spec, prompts: Prompts, number: int) -> int:
 def most_examples(spec: Spec, prompts: Prompts) -> int:
     """Return the most examples that one round keeps."""
     cap = spec.pruning.max_examples
-    each = min(spec.pruning.max_correct_per_prompt, spec.sampling.samples_per_prompt)
-    return cap if prompts.train is None else min(cap, prompts.train * each)
+    return cap if prompts.train is None else min(cap, prompts.train * examples_per_prompt(spec))
+
+
+def examples_per_prompt(spec: Spec) -> int:
+    """Return the most examples that one round keeps of a question: of its samples, or of those with a hint."""
+    return min(spec.pruning.max_correct_per_prompt, max(spec.sampling.samples_per_prompt, _hinted(spec)))
+
+
+def _hinted(spec: Spec) -> int:
+    return spec.sampling.rationalization.samples_per_prompt if spec.sampling.rationalization else 0
 
 
 def training_memory(shape: Shape, training: Training, processes: int) -> TrainingMemory:

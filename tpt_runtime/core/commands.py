@@ -4,6 +4,7 @@ from typing import Any
 
 from tpt_runtime.core import layout
 from tpt_runtime.core.actions import StartStep
+from tpt_runtime.core.budget import examples_per_prompt
 from tpt_runtime.core.choices import Strategy
 from tpt_runtime.core.configs import (
     FinalizeConfig,
@@ -95,7 +96,8 @@ class Commands:
             seed=spec.sampling.seed,
             max_tokens=spec.sampling.max_tokens,
             min_examples=spec.pruning.min_examples,
-            examples_per_prompt=min(spec.pruning.max_correct_per_prompt, spec.sampling.samples_per_prompt),
+            examples_per_prompt=examples_per_prompt(spec),
+            rationalization=spec.sampling.rationalization,
         )
 
     def sample(self, number: int, attempt: int, *, evaluate: bool) -> SampleConfig:
@@ -191,6 +193,7 @@ class Commands:
             stop=sampling.stop,
             seed=sampling.seed,
             strategy=sampling.strategy,
+            hinted_samples=sampling.rationalization.samples_per_prompt if sampling.rationalization else 0,
             pruning=self.spec.pruning if self.paths.sample_is_graded else None,
         )
 

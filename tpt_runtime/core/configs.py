@@ -7,6 +7,7 @@ from typing import Any
 
 from tpt_runtime.core.choices import KeepCheckpoints, SamplingEngine, Strategy
 from tpt_runtime.core.model import Model
+from tpt_runtime.core.sampling import Rationalization
 from tpt_runtime.core.spec import Dataset, ModelSource, Pruning, Training
 from tpt_runtime.core.status import StepName
 from tpt_runtime.core.verifier import Verifier
@@ -52,6 +53,8 @@ class PrepareConfig(StepConfig):
     """Examples that a round must keep, for the check that there are questions enough."""
     examples_per_prompt: int
     """Examples that a round can keep of one question."""
+    rationalization: Rationalization | None = None
+    """How training prompts are rendered once more, with the answer in them."""
 
 
 class SamplePart(Model):
@@ -74,6 +77,8 @@ class SamplePart(Model):
     stop: list[str] = []
     seed: int
     strategy: Strategy = Strategy.FIXED
+    hinted_samples: int = 0
+    """Samples of a second try, with the answer as a hint, where none of the others can be kept."""
     pruning: Pruning | None = None
     """What decides whether a prompt has enough samples, where that is asked while sampling."""
 

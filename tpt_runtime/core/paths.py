@@ -35,6 +35,7 @@ class Paths:
             verifier.get("type"),
             spec.sampling.seed,
             spec.sampling.max_tokens,
+            *([{"hint": spec.sampling.rationalization.template}] if spec.sampling.rationalization else []),
         )
         self._verifier = verifier
         self._models = {0: self.prepare}
@@ -53,7 +54,7 @@ class Paths:
     @property
     def sample_is_graded(self) -> bool:
         """Whether samples are graded as they are drawn, so that they hang on what pruning would keep."""
-        return self.spec.sampling.strategy is not Strategy.FIXED
+        return self.spec.sampling.strategy is not Strategy.FIXED or self.spec.sampling.rationalization is not None
 
     def _enough(self) -> dict[str, Any]:
         """Return the settings of pruning by which a prompt has enough samples."""

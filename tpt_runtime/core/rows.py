@@ -24,6 +24,8 @@ class PreparedPrompt(TypedDict):
     """Its token ids; special tokens are there once."""
     reference: str
     """The answer field as it stood in the data; verifiers read both bare answers and solutions."""
+    hintedIds: NotRequired[list[int]]
+    """Training prompts of a run that rationalizes: the prompt's ids with the answer in it. Sampled from, never trained on."""
 
 
 class Sample(TypedDict):
@@ -41,6 +43,8 @@ class Sample(TypedDict):
     """length: it reached maxTokens, and is graded as truncated."""
     logprob: float
     """Mean log-probability of the generated tokens, in nats."""
+    hinted: NotRequired[Literal[True]]
+    """Drawn with the answer in the prompt; such samples come last."""
 
 
 class SampledPrompt(TypedDict):
@@ -75,6 +79,8 @@ class Grade(TypedDict):
     marked: bool
     """The answer stood at a marker."""
     tokens: int
+    hinted: NotRequired[Literal[True]]
+    """As in its sample: it says nothing of the model, and is in no figure of it."""
     kept: NotRequired[str]
     """Training sets only: `kept`, or why it was dropped."""
 

@@ -7,14 +7,8 @@ during a run stands in `transitions.py`. What neither can say (whether a file ex
 
 import re
 
-from tpt_runtime.core.choices import (
-    Keep,
-    Method,
-    PromptMode,
-    SamplingEngine,
-    Strategy,
-    TrainingEngine,
-)
+from tpt_runtime.core.choices import Method, PromptMode, SamplingEngine, TrainingEngine
+from tpt_runtime.core.policies import POLICY_RULES
 from tpt_runtime.core.rule import Fragment, Rule, at
 from tpt_runtime.core.verifier_rules import VERIFIER_RULES
 
@@ -197,15 +191,6 @@ SAMPLING_RULES = (
         hint="only VLLM spreads a model over several GPUs; shards work with both engines",
     ),
     Rule(
-        path="spec",
-        check=lambda spec: spec.sampling.strategy is Strategy.FIXED or spec.pruning.keep is Keep.CORRECT,
-        cel="self.sampling.strategy == 'Fixed' || self.pruning.keep == 'Correct'",
-        message="must be Fixed unless pruning.keep is Correct: a control's samples must not be stopped by what is correct",
-        field_path=".sampling.strategy",
-        accepts={"spec": {"sampling": {"strategy": "StopWhenCorrect"}, "pruning": {"keep": "Correct"}}},
-        rejects={"spec": {"sampling": {"strategy": "StopWhenCorrect"}, "pruning": {"keep": "Random"}}},
-    ),
-    Rule(
         path="spec.evaluation",
         check=lambda evaluation: max(evaluation.k) <= evaluation.samples_per_prompt,
         cel="self.k.all(k, k <= self.samplesPerPrompt)",
@@ -235,10 +220,6 @@ SAMPLING_RULES = (
 )
 
 
-def _cap(share: float, most: int) -> Fragment:
-    return {"solvedUpTo": share, "maxExamples": most}
-
-
 TRAINING_RULES = (
     Rule(
         path="spec.pruning",
@@ -249,16 +230,6 @@ TRAINING_RULES = (
         accepts=at("spec.pruning", {"minExamples": 8, "maxExamples": 8}),
         rejects=at("spec.pruning", {"minExamples": 9, "maxExamples": 8}),
         hint="set both: a round with fewer than minExamples ends the run",
-    ),
-    Rule(
-        path="spec.pruning",
-        check=lambda pruning: len({cap.solved_up_to for cap in pruning.difficulty_caps}) == len(pruning.difficulty_caps),
-        cel="self.difficultyCaps.all(cap, self.difficultyCaps.exists_one(other, other.solvedUpTo == cap.solvedUpTo))",
-        message="each solvedUpTo may stand once",
-        field_path=".difficultyCaps",
-        accepts=at("spec.pruning", {"difficultyCaps": [_cap(0.5, 9), _cap(1, 9)]}),
-        rejects=at("spec.pruning", {"difficultyCaps": [_cap(0.5, 9), _cap(0.5, 8)]}),
-        hint="give one cap for both",
     ),
     Rule(
         path="spec.training",
@@ -314,5 +285,12 @@ TRAINING_RULES = (
     ),
 )
 
-RULES: tuple[Rule, ...] = (*NAME_RULES, *DATA_RULES, *SAMPLING_RULES, *TRAINING_RULES, *VERIFIER_RULES)
+RULES: tuple[Rule, ...] = (
+    *NAME_RULES,
+    *DATA_RULES,
+    *SAMPLING_RULES,
+    *POLICY_RULES,
+    *TRAINING_RULES,
+    *VERIFIER_RULES,
+)
 """Every rule over one version of a resource."""

@@ -8,8 +8,17 @@ from typing import Annotated
 from pydantic import Field
 
 from tpt_runtime.core.choices import SamplingEngine, Strategy
-from tpt_runtime.core.model import MUTABLE, Model
+from tpt_runtime.core.model import MUTABLE, LongText, Model
 from tpt_runtime.core.worker import Worker
+
+
+class Rationalization(Model):
+    """A second try at questions that were not solved, with the answer as a hint; the hint is not trained on (STaR)."""
+
+    samples_per_prompt: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Solutions sampled with the hint, for every question of whose other solutions none can be kept."""
+    template: LongText | None = None
+    """Jinja template over `prompt`, the text that prompt.template made, and `answer`. Default in Chat: a hint after it."""
 
 
 class Sampling(Model):
@@ -21,6 +30,8 @@ class Sampling(Model):
     """Solutions sampled for every training question in a round; at most so many, unless the strategy is Fixed."""
     strategy: Strategy = Strategy.FIXED
     """Fixed: samplesPerPrompt. StopWhenCorrect: until maxCorrectPerPrompt can be kept. DifficultyAware: easy ones stop sooner."""
+    rationalization: Rationalization | None = None
+    """A second try at questions that were not solved, with the answer as a hint (STaR). Default: none."""
     temperature: Annotated[float, Field(ge=0, le=5)] = 0.8
     """Softmax temperature; 0 is greedy, which allows one sample a prompt only."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0

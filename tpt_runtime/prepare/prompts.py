@@ -8,6 +8,7 @@ from tpt_runtime.artifacts.files import write_rows
 from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.rows import PreparedPrompt
 from tpt_runtime.core.spec import Dataset
+from tpt_runtime.prepare.hints import Hints
 from tpt_runtime.prepare.questions import Question
 from tpt_runtime.prepare.render import Renderer, Tokenizer
 from tpt_runtime.step.context import Context
@@ -65,10 +66,16 @@ def write_prompts(path: Path, rows: Iterable[PreparedPrompt], room: Room) -> int
     return written
 
 
-def in_batches(dataset: Dataset, questions: list[Question], tokenizer: Tokenizer) -> Iterator[list[PreparedPrompt]]:
-    """Yield what the model will see of `questions`, in batches."""
+def in_batches(
+    dataset: Dataset, questions: list[Question], tokenizer: Tokenizer, hints: Hints | None
+) -> Iterator[list[PreparedPrompt]]:
+    """Yield what the model will see of `questions`, in batches; those that may be tried a second time with their `hints`."""
     for start in range(0, len(questions), BATCH):
-        yield render_prompts(dataset, questions[start : start + BATCH], tokenizer)
+        batch = questions[start : start + BATCH]
+        rows = render_prompts(dataset, batch, tokenizer)
+        if hints is not None:
+            hints.add(rows, batch)
+        yield rows
 
 
 def render_prompts(dataset: Dataset, questions: list[Question], tokenizer: Tokenizer) -> list[PreparedPrompt]:

@@ -44,15 +44,8 @@ class Renderer:
         Raises:
             ConfigurationError: it is no Jinja template.
         """
-        if prompt.template is None:
-            return cls(prompt, prompt_field, None)
-        environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
-        try:
-            return cls(prompt, prompt_field, environment.from_string(prompt.template))
-        except TemplateSyntaxError as error:
-            raise ConfigurationError(
-                f"spec.dataset.prompt.template: no Jinja template, line {error.lineno}: {error.message}"
-            ) from error
+        template = None if prompt.template is None else compiled(prompt.template, "spec.dataset.prompt.template")
+        return cls(prompt, prompt_field, template)
 
     def user_text(self, row: Mapping[str, Any]) -> str:
         """Return the row's text before the chat template.
@@ -98,6 +91,18 @@ class Renderer:
         encoded = tokenizer(list(texts), return_special_tokens_mask=True, return_attention_mask=False, verbose=False)
         pairs = zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True)
         return [_open_ended(list(ids), list(added)) for ids, added in pairs]
+
+
+def compiled(text: str, field: str) -> Template:
+    """Return a Jinja template that reaches nothing but what it is rendered with.
+
+    Raises:
+        ConfigurationError: the text in `field` is no template.
+    """
+    try:
+        return SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(text)
+    except TemplateSyntaxError as error:
+        raise ConfigurationError(f"{field}: no Jinja template, line {error.lineno}: {error.message}") from error
 
 
 def _chat(tokenizer: Tokenizer, turns: list[dict[str, str]]) -> Any:

@@ -16,6 +16,7 @@ from tpt_runtime.core.rows import PreparedPrompt
 from tpt_runtime.core.spec import Dataset
 from tpt_runtime.core.status import PrepareSummary, Resolved
 from tpt_runtime.prepare.basemodel import BaseModel, check_model, context_length, copy_tokenizer, load_tokenizer
+from tpt_runtime.prepare.hints import Hints
 from tpt_runtime.prepare.prompts import Room, in_batches, write_prompts
 from tpt_runtime.prepare.questions import DEFAULT_FRACTION, Fields, Question, hold_out, read_questions, without
 from tpt_runtime.prepare.render import Renderer, Tokenizer
@@ -135,20 +136,22 @@ def _write_prompts(
     counts: dict[str, int] = {}
     total, done = sum(map(len, questions.values())), 0
 
-    def rows(found: list[Question]) -> Iterator[PreparedPrompt]:
+    def rows(found: list[Question], hints: Hints | None) -> Iterator[PreparedPrompt]:
         nonlocal done
-        for batch in in_batches(config.dataset, found, tokenizer):
+        for batch in in_batches(config.dataset, found, tokenizer, hints):
             yield from batch
             done += len(batch)
             context.progress(done, total)
             context.check()
 
+    hints = Hints(config, tokenizer, limit)
     for name, found in questions.items():
         room = Room(limit, config.max_tokens)
-        counts[name] = write_prompts(folder / f"{name}.jsonl", rows(found), room)
+        counts[name] = write_prompts(folder / f"{name}.jsonl", rows(found, hints if name == "train" else None), room)
         counts |= {f"{name}TooLong": room.too_long} if room.too_long else {}
         room.warn(name, context)
-    return counts
+    hints.warn(context)
+    return counts | hints.counts
 
 
 def _publish(

@@ -50,14 +50,19 @@ class Graded:
         return list(zip(self.sampled["samples"], self.row["grades"], strict=True))
 
     @property
+    def unaided(self) -> GradedPrompt:
+        """Return the grades of what was drawn without a hint: only these say something of the model."""
+        return GradedPrompt(id=self.key.id, set=self.key.set, grades=[one for one in self.row["grades"] if not one.get("hinted")])
+
+    @property
     def correct(self) -> list[int]:
         """Return the indexes of the samples that are right."""
         return [sample["index"] for sample, grade in self.pairs if grade["verdict"] == Verdict.CORRECT]
 
     @property
     def distinct(self) -> int:
-        """Return how many texts differ, white space aside."""
-        return len({" ".join(sample["text"].split()) for sample in self.sampled["samples"]})
+        """Return how many texts differ, white space aside, of what was drawn without a hint."""
+        return len({" ".join(sample["text"].split()) for sample in self.sampled["samples"] if not sample.get("hinted")})
 
 
 class Grader:
@@ -119,4 +124,6 @@ def _row(sample: Sample, verdict: Verdicts, *, strict: bool) -> Grade:
     grade = Grade(verdict=verdict.verdict.value, strict=strict, marked=verdict.marked, tokens=sample["tokens"])
     if verdict.answer is not None:
         grade["answer"] = verdict.answer
+    if sample.get("hinted"):
+        grade["hinted"] = True
     return grade

@@ -43,7 +43,8 @@ class ReadingSample:
 
 
 def _trace(graded: Graded, sample: Sample, grade: Grade) -> dict[str, Any]:
-    fate = {"kept": grade["kept"]} if "kept" in grade else {}
+    fate: dict[str, Any] = {"kept": grade["kept"]} if "kept" in grade else {}
+    fate |= {"hinted": True} if "hinted" in grade else {}
     return {
         "id": graded.row["id"],
         "set": graded.row["set"],

@@ -10,9 +10,10 @@ Every choice is made by prompt, or by a lot that hangs on seed, round, prompt an
 
 import hashlib
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from tpt_runtime.core.choices import Choose, Keep, Weighting
@@ -31,6 +32,8 @@ class Fate(StrEnum):
     NO_ANSWER = "no answer"
     UNMARKED = "answer not marked"
     """Right, but only as the last number: counted in evaluation, not trained on (requireMarker)."""
+    TELLS_OF_HINT = "tells of the hint"
+    """Right, but it was drawn with the answer as a hint, and says so: no such hint stands in the prompt that is trained on."""
     FALSE_EQUATION = "false equation"
     """Right, but one of its equations is not (checkArithmetic)."""
     REPEATED = "repeats another sample"
@@ -55,6 +58,31 @@ class Candidate:
     """Mean over its tokens."""
     false_equation: bool = False
     """Whether it states one; only asked of what is correct."""
+    hinted: bool = False
+    """Whether it was drawn with the answer as a hint: then it says nothing of how hard its prompt is."""
+    tells_of_hint: bool = False
+
+
+HINT = re.compile(r"\bhint(s|ed)?\b", re.IGNORECASE)
+
+
+def tells_of_hint(text: str, question: str) -> bool:
+    """Return whether a solution speaks of a hint where its question does not."""
+    return HINT.search(text) is not None and HINT.search(question) is None
+
+
+@dataclass
+class Rationalized:
+    """What came of the second tries."""
+
+    prompts: int = 0
+    samples: int = 0
+    correct: int = 0
+    kept: int = 0
+
+    def report(self) -> dict[str, int]:
+        """Return all counts, for report.json."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +94,7 @@ class _Chosen:
     lot: str
     prompt: str
     index: int
+    hinted: bool
 
 
 class Selection:
@@ -77,6 +106,7 @@ class Selection:
         """Samples that are correct, whatever became of them."""
         self.false_equations = 0
         """Those among them that state a false equation."""
+        self.rationalized = Rationalized()
         self.fates: Counter[Fate] = Counter()
         """How many samples each fate met."""
         self.left_out: dict[tuple[str, int], Fate] = {}
@@ -88,18 +118,21 @@ class Selection:
 
     def add(self, prompt: str, candidates: Sequence[Candidate]) -> dict[int, Fate]:
         """Return the fate of every sample of `prompt` by index; some of what it keeps may yet be left out (see `close`)."""
-        pruning, correct = self._pruning, sum(candidate.verdict is Verdict.CORRECT for candidate in candidates)
-        most = wanted(pruning.max_correct_per_prompt, pruning.weighting, len(candidates), correct)
+        pruning, unaided = self._pruning, [candidate for candidate in candidates if not candidate.hinted]
+        samples, correct = len(unaided), _correct(unaided)
+        most = wanted(pruning.max_correct_per_prompt, pruning.weighting, samples, correct)
         fates = _keep(self._in_order(prompt, candidates, pruning.choose), pruning, Keep.CORRECT, most)
-        cap = cap_of(pruning.difficulty_caps, len(candidates), correct)
-        self.correct += correct
+        cap = cap_of(pruning.difficulty_caps, samples, correct)
+        self.correct += _correct(candidates)
+        self._count_hinted([candidate for candidate in candidates if candidate.hinted])
         self.false_equations += sum(candidate.false_equation for candidate in candidates)
         self._sizes[cap] += _kept(fates)
         if pruning.keep is not Keep.CORRECT:
             drawn = self._in_order(prompt, candidates, Choose.RANDOM)
             fates, cap = _keep(drawn, pruning, pruning.keep, pruning.max_correct_per_prompt), None
         self.fates.update(fates.values())
-        self._chosen[cap] += self._ranked(prompt, [index for index, fate in fates.items() if fate is Fate.KEPT])
+        by_index = {candidate.index: candidate for candidate in candidates}
+        self._chosen[cap] += self._ranked(prompt, [by_index[index] for index, fate in fates.items() if fate is Fate.KEPT])
         return fates
 
     def close(self) -> list[tuple[str, int]]:
@@ -114,6 +147,7 @@ class Selection:
         else:
             chosen = self._first(self._chosen[None], size, Fate.NOT_DRAWN)
         kept = self._first(chosen, self._pruning.max_examples, Fate.CAPPED)
+        self.rationalized.kept = sum(one.hinted for one in kept)
         self.fates += Counter(self.left_out.values())
         self.fates -= Counter({Fate.KEPT: len(self.left_out)})
         return [(one.prompt, one.index) for one in sorted(kept, key=lambda one: (one.lot, one.prompt, one.index))]
@@ -127,10 +161,16 @@ class Selection:
         self.left_out |= {(one.prompt, one.index): why for one in ordered[most:]}
         return ordered[:most]
 
-    def _ranked(self, prompt: str, kept: list[int]) -> Iterator[_Chosen]:
+    def _count_hinted(self, hinted: list[Candidate]) -> None:
+        counts = self.rationalized
+        counts.prompts += bool(hinted)
+        counts.samples += len(hinted)
+        counts.correct += _correct(hinted)
+
+    def _ranked(self, prompt: str, kept: list[Candidate]) -> Iterator[_Chosen]:
         equal = self._pruning.weighting is Weighting.UNIFORM and self._pruning.keep is Keep.CORRECT
-        for rank, index in enumerate(kept):
-            yield _Chosen(rank if equal else 0, self._lot("shuffle", prompt, index), prompt, index)
+        for rank, one in enumerate(kept):
+            yield _Chosen(rank if equal else 0, self._lot("shuffle", prompt, one.index), prompt, one.index, one.hinted)
 
     def _in_order(self, prompt: str, candidates: Sequence[Candidate], choose: Choose) -> list[Candidate]:
         """Return the samples of `prompt` with those in front that are to be kept before others."""
@@ -166,6 +206,10 @@ def _keep(candidates: Sequence[Candidate], pruning: Pruning, keep: Keep, most: i
     return fates
 
 
+def _correct(candidates: Sequence[Candidate]) -> int:
+    return sum(candidate.verdict is Verdict.CORRECT for candidate in candidates)
+
+
 def _kept(fates: dict[int, Fate]) -> int:
     return sum(fate is Fate.KEPT for fate in fates.values())
 
@@ -180,6 +224,13 @@ def _ineligible(candidate: Candidate, keep: Keep, pruning: Pruning) -> Fate | No
         return Fate.NO_ANSWER
     if keep is Keep.CORRECT and candidate.verdict is not Verdict.CORRECT:
         return Fate.NOT_CORRECT
+    return _flaw(candidate, keep, pruning)
+
+
+def _flaw(candidate: Candidate, keep: Keep, pruning: Pruning) -> Fate | None:
+    """Return why a sample with the right answer, or with any that a control takes, may not be kept even so."""
+    if candidate.tells_of_hint:
+        return Fate.TELLS_OF_HINT
     if keep is Keep.CORRECT and pruning.check_arithmetic and candidate.false_equation:
         return Fate.FALSE_EQUATION
     return Fate.UNMARKED if pruning.verifier.require_marker and not candidate.marked else None

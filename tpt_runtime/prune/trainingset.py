@@ -21,7 +21,7 @@ from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.prune.figures import SetFigures
 from tpt_runtime.prune.grading import Graded
 from tpt_runtime.prune.reading import ReadingSample
-from tpt_runtime.prune.selection import Candidate, Fate, Selection
+from tpt_runtime.prune.selection import Candidate, Fate, Selection, tells_of_hint
 from tpt_runtime.prune.source import Source
 from tpt_runtime.step.context import Context
 from tpt_runtime.verify.arithmetic import WITH_EQUATIONS, has_false_equation
@@ -44,7 +44,7 @@ def make_training_set(config: PruneConfig, part: SelectPart, context: Context) -
 
     def rows() -> Iterator[GradedPrompt]:
         for graded in source.graded(config.verifier, context):
-            figures.add(graded.row, strict=graded.strict_applies, distinct=graded.distinct)
+            figures.add(graded.unaided, strict=graded.strict_applies, distinct=graded.distinct)
             fates = selection.add(graded.key.id, _candidates(graded, part))
             for sample, grade in graded.pairs:
                 grade["kept"] = fates[sample["index"]].value
@@ -66,14 +66,25 @@ def make_training_set(config: PruneConfig, part: SelectPart, context: Context) -
 
 
 def _candidates(graded: Graded, part: SelectPart) -> list[Candidate]:
-    return [_candidate(sample, grade, part.pruning) for sample, grade in graded.pairs]
+    question = graded.question.question
+    return [_candidate(sample, grade, part.pruning, question) for sample, grade in graded.pairs]
 
 
-def _candidate(sample: Sample, grade: Grade, pruning: Pruning) -> Candidate:
+def _candidate(sample: Sample, grade: Grade, pruning: Pruning, question: str) -> Candidate:
     text, verdict = sample["text"], Verdict(grade["verdict"])
     false = verdict is Verdict.CORRECT and pruning.verifier.type in WITH_EQUATIONS and has_false_equation(text)
     alike = likeness(text, pruning.deduplicate, sample["index"])
-    return Candidate(sample["index"], verdict, grade["marked"], alike, sample["tokens"], sample["logprob"], false)
+    return Candidate(
+        index=sample["index"],
+        verdict=verdict,
+        marked=grade["marked"],
+        likeness=alike,
+        tokens=sample["tokens"],
+        logprob=sample["logprob"],
+        false_equation=false,
+        hinted=sample.get("hinted", False),
+        tells_of_hint=sample.get("hinted", False) and tells_of_hint(text, question),
+    )
 
 
 def _settled(path: Path, selection: Selection) -> Iterator[GradedPrompt]:
@@ -107,6 +118,7 @@ def _manifest(folder: Path, part: SelectPart, selection: Selection, figures: Set
         "examples": examples,
         "correct": selection.correct,
         "falseEquations": selection.false_equations,
+        "rationalized": selection.rationalized.report(),
         "fates": {fate.value: selection.fates[fate] for fate in Fate},
         "sets": {TRAIN: figures.report(part.k)},
     }

@@ -4,6 +4,8 @@ What a prompt gets hangs on its own samples alone, and sample i on the prompt's 
 interruption change anything, and the samples of a prompt that stopped are the first ones that it would have had under Fixed: with
 the same number of samples at most, the same prompts are solved.
 
+A prompt that has nothing to keep in the end may be tried once more with the answer in it (rationalization, as in STaR).
+
 Samples are graded here by the verifier that prune grades with, and its policies say which could be kept. A verdict that is not
 reached within the time limit depends on the machine: it counts as wrong, here as there.
 """
@@ -18,8 +20,8 @@ from tpt_runtime.core.difficulty import wanted
 from tpt_runtime.core.rows import Sample
 from tpt_runtime.core.spec import Pruning
 from tpt_runtime.core.verdict import Verdict
-from tpt_runtime.sample.engine import Request
-from tpt_runtime.sample.feeding import Job
+from tpt_runtime.sample.engine import Generated, Request
+from tpt_runtime.sample.feeding import Finish, Job
 from tpt_runtime.step.cores import allowed_cores
 from tpt_runtime.verify.arithmetic import WITH_EQUATIONS, has_false_equation
 from tpt_runtime.verify.likeness import likeness
@@ -82,6 +84,8 @@ class Course:
     reference: str
     judge: Judge
     strategy: Strategy
+    second_try: Request | None = None
+    """What is generated with the answer as a hint if nothing else can be kept."""
     drawn: int = 0
     correct: int = 0
     kinds: set[str] = field(default_factory=set)
@@ -98,6 +102,8 @@ class Course:
         That is what is missing, but at least half of what was drawn so far: so a hard prompt is done after few waves, and little
         is drawn in vain.
         """
+        if self.strategy is Strategy.FIXED:
+            return None if self.drawn else self.whole
         left = self.whole.drawing.samples - self.drawn
         missing = self.missing
         if missing <= 0 or not left:
@@ -114,8 +120,11 @@ class Course:
     def more(self, job: Job, samples: list[Sample]) -> Job | None:
         """Take what a job brought, and return what follows from it."""
         self.take(samples)
-        wave = self.wave()
-        return None if wave is None else replace(job, request=wave)
+        if (wave := self.wave()) is not None:
+            return replace(job, request=wave)
+        if self.kinds or self.second_try is None:
+            return None
+        return replace(job, request=replace(self.second_try, first=self.drawn), finish=_hinted(job.finish), more=None)
 
     def take(self, samples: list[Sample]) -> None:
         """Take note of what was drawn."""
@@ -123,3 +132,12 @@ class Course:
         self.drawn += len(samples)
         self.correct += sum(one.correct for one in judged)
         self.kinds.update(one.kind for one in judged if one.kind is not None)
+
+
+def _hinted(finish: Finish) -> Finish:
+    """Return what makes samples and marks them as drawn with a hint."""
+
+    def marked(request: Request, generated: list[Generated]) -> list[Sample]:
+        return [Sample(**sample, hinted=True) for sample in finish(request, generated)]
+
+    return marked

@@ -27,6 +27,9 @@ class Sink(Protocol):
         """Write them, whole or not at all."""
 
 
+Finish = Callable[[Request, list[Generated]], list[Sample]]
+
+
 @dataclass(frozen=True)
 class Job:
     """One request, and what is to become of its result."""
@@ -34,7 +37,7 @@ class Job:
     request: Request
     key: PromptKey
     sink: Sink
-    finish: Callable[[Request, list[Generated]], list[Sample]]
+    finish: Finish
     """Makes samples of what was generated."""
     most: int
     """Samples that the prompt may have in all."""

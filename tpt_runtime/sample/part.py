@@ -1,6 +1,7 @@
 """One part of a sample step, seen by one shard: its prompts, what of them is done, and its manifest at the end."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,13 @@ class Asked(NamedTuple):
     ids: PromptIds
     reference: str | None
     """Only where samples are graded as they are drawn."""
+    hinted: PromptIds | None
+    """The prompt with the answer in it; only where there may be a second try, and the model has room for it."""
+
+    @property
+    def longest(self) -> int:
+        """Return the tokens of the longer prompt."""
+        return max(len(self.ids), len(self.hinted or ()))
 
 
 class Part:
@@ -50,7 +58,7 @@ class Part:
         self._share = dict(shard.share(list(self._prompts(root))))
         most = settings.samples_per_prompt
         fewest = most if settings.strategy is Strategy.FIXED else 1
-        self._chunks = ChunkFolder(root / settings.path, range(fewest, most + 1))
+        self._chunks = ChunkFolder(root / settings.path, range(fewest, most + settings.hinted_samples + 1))
         self._chunks.read()
         self._names = ChunkNames(root / settings.path, shard, config.attempt)
 
@@ -86,6 +94,15 @@ class Part:
             seed = prompt_seed(settings.seed, settings.round, settings.purpose, key.id)
             yield Request(f"{settings.digest}/{key.set}/{key.id}", self._share[key].ids, drawing, seed), key
 
+    def second_try(self, key: PromptKey, whole: Request) -> Request | None:
+        """Return the request that gives a prompt the answer as a hint; `whole` is the one without. None: there is no such try."""
+        hinted, settings = self._share[key].hinted, self.settings
+        if hinted is None:
+            return None
+        seed = prompt_seed(settings.seed, settings.round, "rationalize", key.id)
+        drawing = replace(whole.drawing, samples=settings.hinted_samples)
+        return replace(whole, key=f"{whole.key}/hint", prompt_ids=hinted, drawing=drawing, seed=seed)
+
     def write(self, rows: list[SampledPrompt]) -> None:
         """Write the samples of some prompts, whole or not at all."""
         path = next(self._names)
@@ -116,7 +133,12 @@ class Part:
                     yield PromptKey(data_set, row["id"]), asked
                 except (KeyError, TypeError) as error:
                     raise ArtifactError(f"{root / file}, line {number}: not a prepared prompt ({error!r})") from error
-                self.longest_prompt = max(self.longest_prompt, len(asked.ids))
+                self.longest_prompt = max(self.longest_prompt, asked.longest)
 
     def _asked(self, row: Any) -> Asked:
-        return Asked(tuple(row["promptIds"]), row["reference"] if self.settings.pruning else None)
+        hinted = row.get("hintedIds") if self.settings.hinted_samples else None
+        return Asked(
+            ids=tuple(row["promptIds"]),
+            reference=row["reference"] if self.settings.pruning else None,
+            hinted=None if hinted is None else tuple(hinted),
+        )

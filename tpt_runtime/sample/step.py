@@ -127,7 +127,11 @@ def jobs_of(part: Part, tokenizer: Tokenizer, ends: tuple[int, ...], judge: Judg
 
     for request, key in part.requests(stop_ids):
         whole = Job(request, key, part, finish, part.settings.samples_per_prompt)
-        yield whole if judge is None else Course(request, part.reference(key), judge, part.settings.strategy).begin(whole)
+        if judge is None:
+            yield whole
+            continue
+        second = part.second_try(key, request)
+        yield Course(request, part.reference(key), judge, part.settings.strategy, second).begin(whole)
 
 
 def meter_of(parts: Sequence[Part]) -> Meter:
