@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -257,14 +258,14 @@ def test_tests_that_call_need_python() -> None:
 def test_programs_run_on_all_cores_in_workers_of_the_pool() -> None:
     settings = Verifier(type=VerifierType.CODE, timeout_seconds=60, code=Settings(test_timeout_seconds=30))
     stream = [(n, fenced(ADDS if n % 2 else "print(1)"), SUM) for n in range(40)]
-    with GradingPool(verifier_of(settings), time_limit(settings), workers=2) as pool:
+    with GradingPool(verifier_of(settings), time_limit("Code", 60), workers=2) as pool:
         verdicts = [grade.verdict for _, grade in pool.grade(stream)]
     assert verdicts == [WRONG, CORRECT] * 20
 
 
 def test_the_pool_waits_longer_than_the_verifier_does() -> None:
-    assert time_limit(Verifier(type=VerifierType.CODE, timeout_seconds=7)) == 7 + SPARE_SECONDS
-    assert time_limit(Verifier(timeout_seconds=7)) == 7
+    assert time_limit(VerifierType.CODE, 7) == 7 + SPARE_SECONDS
+    assert time_limit(VerifierType.MATH, 7) == 7
 
 
 def test_a_copy_for_another_process_has_a_sandbox_of_its_own(code: Code) -> None:
@@ -334,3 +335,17 @@ def test_it_is_tried_out_where_no_folder_can_be_written_to(code: Code, monkeypat
 
     monkeypatch.setattr("tpt_runtime.verify.sandbox.tempfile.TemporaryDirectory", nowhere)
     assert all(code.sandbox.probe().values())
+
+
+def test_a_file_of_solutions_is_graded_and_explained(tmp_path: Path) -> None:
+    from tpt_runtime.verify.explain import explain_file
+    from tpt_runtime.verify.traces import GradeRequest, grade_file
+
+    traces = tmp_path / "traces.jsonl"
+    rows = [{"id": "a", "solution": fenced(program), "reference": SUM} for program in (ADDS, "input(); print(3)")]
+    traces.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    request = GradeRequest(traces, verifier="Code", timeout_seconds=60)
+    found = grade_file(request)
+    assert (found["verifier"], found["samples"]["correct"], found["samples"]["wrong"]) == ("Code", 1, 1)
+    lines = [" ".join(map(str, line)) for _, told in explain_file(request) for line in told]
+    assert any("test 2: wrong output" in line for line in lines), lines

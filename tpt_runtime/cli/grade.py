@@ -29,7 +29,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 
 @click.command("grade", short_help="Verdicts and pass@k of a file of traces.")
 @click.argument("traces", type=FILE)
-@click.option("--verifier", default="Math", show_default=True, help="Math, or GSM8KStrict to compare with published figures.")
+@click.option("--verifier", default="Math", show_default=True, help="Math; GSM8KStrict, as published figures; Code.")
 @click.option("--output", type=FILE, help="Write the verdict on each trace to this JSONL file.")
 @click.option("--k", type=Numbers(), default=(1,), help="Which pass@k to estimate, such as 1,10.  [default: 1]")
 @click.option(

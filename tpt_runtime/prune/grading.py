@@ -79,7 +79,7 @@ class Grader:
     def __enter__(self) -> Self:
         """Start the pool."""
         workers = min(allowed_cores(), MAX_WORKERS)
-        pool = GradingPool(verifier_of(self._settings), time_limit(self._settings), workers)
+        pool = GradingPool(verifier_of(self._settings), time_limit(self._settings.type, self._settings.timeout_seconds), workers)
         self._pool = self._stack.enter_context(pool)
         return self
 

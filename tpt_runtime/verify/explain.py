@@ -15,7 +15,7 @@ from tpt_runtime.verify.marks import Found
 from tpt_runtime.verify.math import read_reference
 from tpt_runtime.verify.numbers import Number
 from tpt_runtime.verify.pool import GradingPool
-from tpt_runtime.verify.protocol import GSM8K_STRICT, MATH, Grade, verifier
+from tpt_runtime.verify.protocol import GSM8K_STRICT, MATH, Grade, time_limit, verifier
 from tpt_runtime.verify.reading import Shape
 from tpt_runtime.verify.references import References
 from tpt_runtime.verify.strict import strict_reference
@@ -48,10 +48,10 @@ def explain_file(request: GradeRequest, line: int | None = None) -> Iterator[tup
     Raises:
         ConfigurationError: as `traces.grade_file` does; also if no trace stands on `line`.
     """
-    chosen, found = verifier(request.verifier), False
+    chosen, found = verifier(request.verifier, request.timeout_seconds), False
     with (
         References(chosen, request.timeout_seconds) as references,
-        GradingPool(chosen, request.timeout_seconds, request.workers) as pool,
+        GradingPool(chosen, time_limit(chosen.name, request.timeout_seconds), request.workers) as pool,
     ):
         traces = (trace for trace in read_traces(request.traces, references.check) if line in (None, trace.line))
         for trace, grade in pool.grade((trace, known_grade(trace) or trace.solution, trace.reference) for trace in traces):

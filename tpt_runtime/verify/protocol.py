@@ -8,6 +8,7 @@ sample ended either: `truncated` is decided by whoever knows the finish reason.
 from dataclasses import dataclass
 from typing import Protocol
 
+from tpt_runtime.core.choices import VerifierType
 from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.core.verifier import Code as CodeSettings
@@ -18,7 +19,7 @@ GSM8K_STRICT = "GSM8KStrict"
 CODE = "Code"
 COMMAND = "Command"
 VERIFIER_NAMES = (MATH, GSM8K_STRICT)
-"""Those that need no settings."""
+"""Those that compare answers."""
 SPARE_SECONDS = 5.0
 """A verifier that ends what it started by itself has this much longer than it, before it is ended too."""
 
@@ -62,8 +63,8 @@ class Verifier(Protocol):
         """Import what `grade` needs, so that no time limit counts it."""
 
 
-def verifier(type_name: str) -> Verifier:
-    """Return the verifier called `type_name`, one that needs no settings.
+def verifier(type_name: str, seconds: float = 5.0) -> Verifier:
+    """Return the verifier called `type_name` as it is without settings; `seconds` is the longest time that one verdict may take.
 
     Raises:
         ConfigurationError: if there is none of that name; the message lists those that exist.
@@ -75,7 +76,9 @@ def verifier(type_name: str) -> Verifier:
         return Math()
     if type_name == GSM8K_STRICT:
         return GSM8KStrict()
-    allowed = ", ".join(VERIFIER_NAMES)
+    if type_name == CODE:
+        return verifier_of(Settings(type=VerifierType.CODE, timeout_seconds=seconds))
+    allowed = ", ".join((*VERIFIER_NAMES, CODE))
     raise ConfigurationError(f"verifier: {type_name!r} is not a verifier; allowed: {allowed}")
 
 
@@ -92,6 +95,6 @@ def verifier_of(settings: Settings) -> Verifier:
     return verifier(settings.type.value)
 
 
-def time_limit(settings: Settings) -> float:
+def time_limit(type_name: str, seconds: float) -> float:
     """Return after how many seconds a worker process is to be ended that still grades one solution."""
-    return settings.timeout_seconds + (SPARE_SECONDS if settings.type.value == CODE else 0.0)
+    return seconds + (SPARE_SECONDS if type_name == CODE else 0.0)

@@ -20,7 +20,7 @@ from tpt_runtime.core.errors import ConfigurationError
 from tpt_runtime.core.verdict import Verdict
 from tpt_runtime.verify.passk import Tally, estimate
 from tpt_runtime.verify.pool import GradingPool
-from tpt_runtime.verify.protocol import Grade, verifier
+from tpt_runtime.verify.protocol import Grade, time_limit, verifier
 from tpt_runtime.verify.references import References
 
 _COUNT_NAMES = {
@@ -87,13 +87,13 @@ def grade_file(request: GradeRequest) -> dict[str, Any]:
         ConfigurationError: for a bad line (naming file, line and field), an unknown verifier, a k that no prompt has samples
             for, a file that cannot be read or written.
     """
-    chosen = verifier(request.verifier)
+    chosen = verifier(request.verifier, request.timeout_seconds)
     ks = _checked_k(request.k)
     counts = _Counts()
     with (
         _verdict_writer(request) as write,
         References(chosen, request.timeout_seconds) as references,
-        GradingPool(chosen, request.timeout_seconds, request.workers) as pool,
+        GradingPool(chosen, time_limit(chosen.name, request.timeout_seconds), request.workers) as pool,
     ):
         traces = read_traces(request.traces, references.check)
         for trace, grade in pool.grade((trace, known_grade(trace) or trace.solution, trace.reference) for trace in traces):
