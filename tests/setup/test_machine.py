@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from tpt_runtime.setup import machine
 
 CPUINFO = """\
@@ -79,3 +81,13 @@ def test_an_environment_with_pip_is_seen(tmp_path: Path):
     (tmp_path / ".venv" / "bin" / "pip").touch()
     (tmp_path / ".venv" / "pyvenv.cfg").write_text("version = 3.11.7\n")
     assert machine.look(tmp_path).environment_python == (3, 11)
+
+
+def test_what_was_unpacked_for_tests_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.look(tmp_path).tools.isdisjoint(machine.TEST_TOOLS)
+    for name in machine.TEST_TOOLS:
+        program = tmp_path / ".venv" / name / "usr" / "bin" / name
+        program.parent.mkdir(parents=True)
+        program.touch(mode=0o755)
+    assert machine.look(tmp_path).tools.issuperset(machine.TEST_TOOLS)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tpt_runtime.setup import recipe
+from tpt_runtime.setup import packages, recipe
+from tpt_runtime.setup.machine import TEST_TOOLS
 from tpt_runtime.setup.profiles import PROFILES
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
@@ -63,21 +64,28 @@ def test_system_packages_come_first_where_the_set_up_may_install_them(machine):
     assert rest == [UPGRADE, CPU_TORCH, project("local,dev"), REMOVE]
 
 
-def test_prometheus_is_unpacked_for_tests_and_never_installed_as_a_service(machine):
-    *rest, last = lines(machine(tools=frozenset()), DEV, tests=True)
+@pytest.mark.parametrize(("program", "debs"), packages.UNPACKED.items())
+def test_what_tests_ask_is_unpacked_and_never_installed_as_a_service(machine, program, debs):
+    others = frozenset(TEST_TOOLS) - {program}
+    *rest, last = lines(machine(tools=others), DEV, tests=True)
     assert rest == [VENV, UPGRADE, project("dev")]
     unpack, fresh, without = last
-    assert unpack.startswith("sh -c cd .venv && apt-get download prometheus && dpkg-deb --extract")
-    assert fresh.startswith("sh -c apt-get update && cd .venv")
-    assert without.startswith("echo")
+    assert f"cd .venv/{program} && apt-get download {' '.join(debs)} && " in unpack
+    assert "dpkg-deb --extract" in unpack
+    assert fresh.startswith("sh -c apt-get update && mkdir -p .venv/")
+    assert without == f"echo   no {program}: the tests that ask one are skipped"
     assert not any("install" in command for command in last)
 
 
-def test_prometheus_is_not_fetched_where_it_is_not_asked_for_or_there_or_not_to_be_had(machine, mac):
+def test_what_tests_ask_is_not_fetched_where_it_is_not_asked_for_or_there_or_not_to_be_had(machine, mac):
     assert lines(machine(), DEV, current=True) == []
-    assert lines(machine(tools=frozenset({"prometheus"})), DEV, current=True, tests=True) == []
+    assert lines(machine(tools=frozenset(TEST_TOOLS)), DEV, current=True, tests=True) == []
     assert lines(machine(distribution=frozenset({"fedora"})), DEV, current=True, tests=True) == []
     assert lines(mac, DEV, current=True, tests=True) == []
+
+
+def test_of_everything_that_tests_ask_the_packages_are_known():
+    assert set(packages.UNPACKED) == set(TEST_TOOLS)
 
 
 def test_no_command_ever_asks_for_more_rights(machine):

@@ -21,8 +21,8 @@ TOOLS = ("buildah", "containerd", "debootstrap", "ip", "iptables", "nft", "prome
 CNI = "bridge of CNI"
 """Another of them, by the name it has here: the plugin of container networks, which is on no PATH."""
 CNI_PLUGIN = Path("/usr/lib/cni/bridge")
-UNPACKED = Path(".venv", "prometheus", "usr", "bin")
-"""Where Prometheus is unpacked for the tests, seen from the checkout."""
+TEST_TOOLS = ("prometheus", "redis-server")
+"""Programs that tests ask, and that are unpacked for them into `.venv/PROGRAM`."""
 
 ARCHITECTURES = {"amd64": "x86_64", "x86-64": "x86_64", "arm64": "aarch64"}
 
@@ -57,7 +57,7 @@ class Machine:
     compiler: bool = True
     libnuma: bool = True
     tools: frozenset[str] = frozenset()
-    """Those of `TOOLS` and `CNI` that are there."""
+    """Those of `TOOLS`, `TEST_TOOLS` and `CNI` that are there."""
 
 
 def look(checkout: Path) -> Machine:
@@ -165,8 +165,9 @@ def _answers(command: tuple[str, ...]) -> bool:
 
 
 def _tools(checkout: Path) -> frozenset[str]:
-    places = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:{checkout / UNPACKED}"
-    found = {name for name in TOOLS if shutil.which(name, path=places)}
+    unpacked = [str(checkout / ".venv" / name / "usr" / "bin") for name in TEST_TOOLS]
+    places = ":".join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", *unpacked])
+    found = {name for name in (*TOOLS, *TEST_TOOLS) if shutil.which(name, path=places)}
     return frozenset(found | ({CNI} if CNI_PLUGIN.is_file() else set()))
 
 

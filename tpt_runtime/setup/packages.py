@@ -30,6 +30,13 @@ DEBIAN_TOOLS = {
 """Packages of the programs that profiles need. Their names elsewhere are not known here."""
 
 
+UNPACKED = {
+    "prometheus": ("prometheus",),
+    "redis-server": ("redis-server", "redis-tools", "libatomic1", "libjemalloc2", "liblzf1"),
+}
+"""Debian's packages of the programs that are unpacked for tests: with the program itself, and with what few systems have."""
+
+
 @dataclass(frozen=True)
 class Manager:
     """A package manager: how it installs, and what it calls the things that TPT needs."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tpt_runtime.setup import packages
-from tpt_runtime.setup.machine import Machine
+from tpt_runtime.setup.machine import TEST_TOOLS, Machine
 from tpt_runtime.setup.profiles import PROFILES, Profile, engine_has_wheel
 
 if TYPE_CHECKING:
@@ -124,13 +124,19 @@ def _project_stages(machine: Machine, order: Order) -> tuple[Stage, ...]:
 
 
 def _test_stages(machine: Machine, order: Order) -> tuple[Stage, ...]:
-    """Prometheus is unpacked, not installed: as a package of the system it would be a service that runs."""
-    if not order.tests or "prometheus" in machine.tools or not packages.has_debs(machine):
+    if not order.tests or not packages.has_debs(machine):
         return ()
-    unpack = "cd .venv && apt-get download prometheus && dpkg-deb --extract prometheus_*.deb prometheus && rm prometheus_*.deb"
+    return tuple(_unpacking(program) for program in TEST_TOOLS if program not in machine.tools)
+
+
+def _unpacking(program: str) -> Stage:
+    """Return how a program comes into `.venv`: unpacked, for as a package of the system it would be a service that runs."""
+    debs = " ".join(packages.UNPACKED[program])
+    fetch = f"mkdir -p .venv/{program} && cd .venv/{program} && apt-get download {debs}"
+    unpack = f"{fetch} && for deb in *.deb; do dpkg-deb --extract $deb . || exit 1; done && rm *.deb"
     fresh = ("sh", "-c", f"apt-get update && {unpack}")
-    without = ("echo", "  no Prometheus: the tests that ask one are skipped")
-    return (Stage("Prometheus, for the tests that ask one", (("sh", "-c", unpack), fresh, without)),)
+    without = ("echo", f"  no {program}: the tests that ask one are skipped")
+    return Stage(f"{program}, for the tests that ask one", (("sh", "-c", unpack), fresh, without))
 
 
 def _pip(order: Order, verb: str, *arguments: str) -> Command:
