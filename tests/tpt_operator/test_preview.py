@@ -1,14 +1,18 @@
 """What is told of a run before it is there."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.tpt_operator.runs import IMAGES, run
 from tpt_operator import manifests, preview
 from tpt_operator.settings import ROLES
+from tpt_runtime.artifacts.yaml import read_resources
 from tpt_runtime.core.errors import InvalidResource
+from tpt_runtime.core.resource import parse_run
 
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 SEQUENCE = [
     *(("prepare", 0), ("sample", 1), ("prune", 1), ("train", 1), ("sample", 2), ("prune", 2), ("train", 2)),
     *(("evaluate", 2), ("grade", 2), ("finalize", 2)),
@@ -91,3 +95,15 @@ def test_what_the_operator_would_refuse_is_refused_all_at_once():
         "spec.training.worker.resources.limits[nvidia.com/gpu]",
         "spec.managedBy",
     ]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_of_every_full_size_example_all_rounds_are_told(path):
+    (document,) = read_resources(path)
+    given = parse_run(document, path.name)
+    assert len(EXAMPLES) > 5
+    rounds = {start.round for start in preview.starts(given)}
+    assert rounds == set(range(given.spec.max_rounds + 1))
+    kinds = {item["kind"] for item in preview.objects(given, {})}
+    assert kinds >= {"Job", "NetworkPolicy"}
+    assert ("Service" in kinds) == (given.spec.training.nodes > 1)
