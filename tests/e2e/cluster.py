@@ -2,7 +2,8 @@
 
 Pods are evicted there, so what KUBECONFIG names is never used.
 
-    TPT_E2E_KUBECONFIG   a cluster; its default StorageClass has to offer ReadWriteMany, and it has to have `images.NAMES` already
+    TPT_E2E_KUBECONFIG   a cluster that offers storage of ReadWriteMany to the claim `runs`
+    TPT_E2E_REGISTRY     where its nodes pull the images from, if they do not have them
     TPT_E2E_CLUSTER      else: a folder with the programs `assets`, `up`, `node` and `down`, which need root
 """
 
@@ -115,8 +116,8 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster_for_test(folder: Path) -> Iterator[Cluster]:
-    """Yield the cluster to use; one that is started here lies in `folder` and is removed at the end."""
+def cluster_for_test(folder: Path, logs: Path) -> Iterator[Cluster]:
+    """Yield the cluster to use; one that is started here lies in `folder` and is removed at the end, save for its logs."""
     named, programs = os.environ.get("TPT_E2E_KUBECONFIG"), os.environ.get("TPT_E2E_CLUSTER")
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     if named:
@@ -124,23 +125,34 @@ def cluster_for_test(folder: Path) -> Iterator[Cluster]:
         with found.proxied():
             yield found
     elif programs:
-        with _started(Path(programs), folder) as found, found.proxied():
+        with _started(Path(programs), folder, logs) as found, found.proxied():
             yield found
     else:
         _leave_out("neither TPT_E2E_KUBECONFIG nor TPT_E2E_CLUSTER names a cluster")
 
 
 @contextlib.contextmanager
-def _started(programs: Path, folder: Path) -> Iterator[Cluster]:
+def _started(programs: Path, folder: Path, logs: Path) -> Iterator[Cluster]:
     if os.geteuid() != 0:
         _leave_out("a node is started by root only; name a cluster by TPT_E2E_KUBECONFIG")
+    before = _tables()
     try:
         assets = _said(programs / "assets", "core", "peers").strip()
         _said(programs / "up", folder, "--node")
         _said(programs / "node", folder)
         yield Cluster(folder / "kubeconfig", Path(assets), folder)
     finally:
+        shutil.rmtree(logs, ignore_errors=True)
+        if (folder / "log").is_dir():
+            shutil.copytree(folder / "log", logs)
         _said(programs / "down", folder, "--delete", seconds=STOP_SECONDS)
+        for table in _tables() - before:  # the kubelet and the network's plugins leave their rules
+            _said("nft", "delete", "table", *table.split())
+
+
+def _tables() -> set[str]:
+    """Return the tables of the packet filter, each as family and name."""
+    return {line.removeprefix("table ") for line in _said("nft", "list", "tables").splitlines()}
 
 
 def _said(*command: Any, seconds: float = START_SECONDS) -> str:

@@ -1,21 +1,21 @@
 """One cluster for the session: with images, the operator, a filled claim, and a run that was carried through disturbances."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cluster.kube import Json
+from tests.e2e import release
+from tests.e2e.archives import ORDER, REGISTRY, build
 from tests.e2e.cluster import Cluster, cluster_for_test
 from tests.e2e.disturbing import Disturbances, Disturber
-from tests.e2e.evidence import collect
+from tests.e2e.evidence import collect, gist
 from tests.e2e.prometheus import Prometheus, prometheus
 from tests.prometheus import program
-from tpt_runtime import __version__
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "quickstart"
@@ -24,8 +24,7 @@ OPERATORS, RUNNING = "tpt-system", "quickstart"
 METRICS = f"/api/v1/namespaces/{OPERATORS}/services/tpt-operator:metrics/proxy/metrics"
 """Of the operator, through the API server: where it is does not matter."""
 GPUS = 2
-IMAGES_SECONDS = 2400.0
-OPERATOR_SECONDS = 180.0
+END_SECONDS = 180.0
 FILL_SECONDS = 1200.0
 RUN_SECONDS = 3000.0
 GROUP = 10001
@@ -38,14 +37,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.failed and report.when != "teardown" and CLUSTER in item.config.stash:
         folder = collect(item.config.stash[CLUSTER], (OPERATORS, RUNNING), METRICS, EVIDENCE / item.name)
-        report.sections.append(("evidence", f"logs, descriptions, events: {folder}"))
+        report.sections.append(("evidence", f"logs, descriptions, events: {folder}\n{gist(folder, (OPERATORS, RUNNING))}"))
     return report
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("e2e") / f"node-{os.getpid()}"
-    with cluster_for_test(folder) as found:
+    with cluster_for_test(folder, EVIDENCE / "node") as found:
         pytestconfig.stash[CLUSTER] = found
         found.offer_gpus(GPUS)
         for namespace in (OPERATORS, RUNNING):
@@ -54,26 +53,24 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
             found.apply(manifest, namespace=namespace)
         yield found
         del pytestconfig.stash[CLUSTER]
+        found.kubectl("delete", "namespaces", OPERATORS, RUNNING, f"--timeout={END_SECONDS:.0f}s", seconds=END_SECONDS + 10)
 
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The images' archives: built now, or those in the folder that TPT_E2E_ARCHIVES names."""
     named = os.environ.get("TPT_E2E_ARCHIVES")
-    folder = Path(named) if named else tmp_path_factory.mktemp("archives")
-    if not named:
-        build = [sys.executable, "-m", "images.build", "--variant", "cpu", "--tag", __version__, "--archive", str(folder)]
-        done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, timeout=IMAGES_SECONDS, check=False)
-        assert done.returncode == 0, f"images.build ended with {done.returncode}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
-    found = sorted(folder.glob("*.tar"))
-    assert found, f"{folder} holds no archive"
+    if named is None:
+        return build(tmp_path_factory.mktemp("archives"), EVIDENCE / "images.log")
+    found = sorted(Path(named).glob("*.tar"))
+    assert found, f"TPT_E2E_ARCHIVES: {named} holds no archive; run: make images ARCHIVE={named}"
     return found
 
 
 @pytest.fixture(scope="session")
 def loaded(cluster: Cluster, request: pytest.FixtureRequest) -> None:
-    """The images are where pods start: on a cluster that was named they have to be already."""
-    if cluster.is_ours:
+    """The images are where pods start, or where nodes pull them from."""
+    if cluster.is_ours and REGISTRY is None:
         for archive in request.getfixturevalue("archives"):
             cluster.load(archive)
 
@@ -81,10 +78,8 @@ def loaded(cluster: Cluster, request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def operator(cluster: Cluster, loaded: None) -> None:
     """The operator, installed with the chart."""
-    chart = str(ROOT / "charts" / "tpt-operator")
-    cluster.run("helm", "upgrade", "--install", "tpt-operator", chart, "--namespace", OPERATORS, seconds=OPERATOR_SECONDS)
-    wait = f"--timeout={OPERATOR_SECONDS:.0f}s"
-    cluster.kubectl("rollout", "status", "deployment/tpt-operator", "-n", OPERATORS, wait, seconds=OPERATOR_SECONDS + 10)
+    release.install(cluster, OPERATORS)
+    release.rolled_out(cluster, OPERATORS)
 
 
 @pytest.fixture(scope="session")
@@ -97,27 +92,26 @@ def server(cluster: Cluster, operator: None, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="session")
 def claim(cluster: Cluster, loaded: None) -> None:
     """The shipped claim, filled by the shipped Job."""
-    if cluster.folder is not None:
-        place = cluster.folder / "claim"
-        place.mkdir()
-        cluster.apply(volume("runs", place), namespace=RUNNING)
-    cluster.kubectl("apply", "-n", RUNNING, "-f", str(EXAMPLE / "cluster/claim.yaml"), "-f", str(EXAMPLE / "cluster/fill.yaml"))
+    provide(cluster, "runs", RUNNING)
+    cluster.kubectl("apply", "-n", RUNNING, "-f", str(EXAMPLE / "cluster/claim.yaml"))
+    fill = (EXAMPLE / "cluster/fill.yaml").read_text().replace("localhost/", f"{ORDER.registry}/")
+    cluster.kubectl("apply", "-n", RUNNING, "-f", "-", given=fill)
     wait = f"--timeout={FILL_SECONDS:.0f}s"
     cluster.kubectl("wait", "--for=condition=Complete", "job/fill-claim", "-n", RUNNING, wait, seconds=FILL_SECONDS + 10)
 
 
-def volume(name: str, place: Path) -> Json:
-    """Return a volume in a folder of the node, for the claim `name`."""
-    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["local"]}
-    spec = {
-        "capacity": {"storage": "10Gi"},
-        "accessModes": ["ReadWriteMany"],
-        "persistentVolumeReclaimPolicy": "Retain",
-        "local": {"path": str(place)},
-        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
-        "claimRef": {"namespace": RUNNING, "name": name},
-    }
-    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
+def provide(cluster: Cluster, claim: str, namespace: str) -> None:
+    """Provide a claim with a folder of the node that was started here; a cluster that was named has storage of its own."""
+    if cluster.folder is None:
+        return
+    place = cluster.folder / "claims" / claim
+    place.mkdir(parents=True)
+    made: Json = yaml.safe_load((Path(__file__).parent / "volume.yaml").read_text())
+    (term,) = made["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+    term["matchExpressions"][0]["values"] = ["local"]
+    made["metadata"]["name"] = claim
+    made["spec"] |= {"local": {"path": str(place)}, "claimRef": {"namespace": namespace, "name": claim}}
+    cluster.apply(made, namespace=namespace)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""What a run meets on its way: a pod of each kind of step evicted, the kubelet restarted, the operator's pod deleted."""
+"""What a run meets: a pod of each kind of step evicted, the kubelet restarted, the operator's pod deleted and upgraded."""
 
 import time
 from dataclasses import dataclass, field
 from typing import Final
 
 from tests.cluster.kube import PODS, RUNS, Json, Refused
+from tests.e2e import release
 from tests.e2e.cluster import Cluster
 from tpt_runtime.core.status import StepName
 
@@ -12,6 +13,8 @@ ENGINES: Final = (StepName.SAMPLE, StepName.TRAIN, StepName.EVALUATE)
 """Steps that are evicted in mid-work, not at their start."""
 PROGRESS_SECONDS = 300.0
 WINDOW_SECONDS = 5.0
+UPGRADED = "DEBUG"
+"""The log level that the upgrade sets."""
 
 
 @dataclass
@@ -24,6 +27,8 @@ class Disturbances:
     """The pod that worked while the kubelet was away."""
     operator_deleted: str | None = None
     """The operator's pod that was."""
+    upgraded_during: str | None = None
+    """The pod that worked while the operator's release was upgraded."""
 
 
 def ended(run: Json) -> bool:
@@ -62,6 +67,9 @@ class Disturber:
             self._restart_kubelet(pod)
         elif (step, number) == (StepName.PRUNE, 2) and self.done.operator_deleted is None:
             self._delete_operator()
+        elif (step, number) == (StepName.TRAIN, 2) and self.done.upgraded_during is None:
+            release.install(self._cluster, self._operators, logLevel=UPGRADED)
+            self.done.upgraded_during = pod["metadata"]["name"]
 
     def _evict(self, pod: Json, step: str) -> None:
         name = pod["metadata"]["name"]
@@ -91,9 +99,8 @@ class Disturber:
             return ""
 
     def _delete_operator(self) -> None:
-        pods = PODS.format(self._operators)
-        (pod,) = self._cluster.kube.items(pods, labelSelector="app.kubernetes.io/name=tpt-operator")
-        self._cluster.kube.delete(f"{pods}/{pod['metadata']['name']}")
+        (pod,) = release.pods(self._cluster, self._operators)
+        self._cluster.kube.delete(f"{PODS.format(self._operators)}/{pod['metadata']['name']}")
         self.done.operator_deleted = pod["metadata"]["name"]
 
     def _restart_kubelet(self, pod: Json) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from tests.cluster.kube import Refused
 from tests.e2e.cluster import Cluster
 
-KINDS = "sir,jobs,pods,services,networkpolicies,persistentvolumeclaims,deployments,events"
+LINES = 40
+KINDS = "jobs,pods,services,networkpolicies,persistentvolumeclaims,deployments,events"
 
 
 def collect(cluster: Cluster, namespaces: tuple[str, ...], metrics: str, folder: Path) -> Path:
@@ -24,15 +25,25 @@ def collect(cluster: Cluster, namespaces: tuple[str, ...], metrics: str, folder:
         here = ("--namespace", namespace)
         _ask(cluster, into / "all.txt", "get", KINDS, *here, "--output=wide")
         _ask(cluster, into / "all.yaml", "get", KINDS, *here, "--output=yaml")
-        _ask(cluster, into / "pods.txt", "describe", "pods,jobs,sir", *here)
+        _ask(cluster, into / "runs.yaml", "get", "sir", *here, "--output=yaml")  # a kind that is there once the chart is in
+        _ask(cluster, into / "pods.txt", "describe", "pods,jobs", *here)
         _ask(cluster, into / "events.txt", "get", "events", *here, "--sort-by=.lastTimestamp", "--output=wide")
         for pod in _pods(cluster, namespace):
             _ask(cluster, into / f"{pod}.log", "logs", pod, *here, "--all-containers", "--timestamps")
-            _ask(cluster, into / f"{pod}.before.log", "logs", pod, *here, "--all-containers", "--previous")
+            _ask(cluster, into / f"{pod}.before", "logs", pod, *here, "--all-containers", "--previous")
     _ask(cluster, folder / "metrics.txt", "get", "--raw", metrics)
-    if cluster.folder is not None:
-        shutil.copytree(cluster.folder / "log", folder / "node", dirs_exist_ok=True)
     return folder
+
+
+def gist(folder: Path, namespaces: tuple[str, ...]) -> str:
+    """Return the part of what was collected that tells most, for whoever sees the report only."""
+    telling = ("all.txt", "*.log", "events.txt")
+    parts = [part for namespace in namespaces for name in telling for part in sorted(folder.glob(f"{namespace}/{name}"))]
+    return "\n".join(f"--- {part.relative_to(folder)}\n{_end_of(part)}" for part in parts)
+
+
+def _end_of(path: Path) -> str:
+    return "\n".join(path.read_text().splitlines()[-LINES:])
 
 
 def _pods(cluster: Cluster, namespace: str) -> Iterator[str]:

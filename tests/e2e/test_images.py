@@ -5,13 +5,15 @@ import textwrap
 import pytest
 
 from tests.cluster.kube import PODS, Json
+from tests.e2e.archives import ORDER, REGISTRY
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import RUNNING
-from tpt_runtime import __version__
 
 pytestmark = pytest.mark.e2e
 SECONDS = 240.0
 STRANGER = 1234567
+LARGEST_OPERATOR = 200_000_000
+"""Bytes, as a registry keeps it, with its base."""
 
 ANY = """
     import errno, getpass, json, os, pathlib, pwd, shutil, subprocess, sys
@@ -92,12 +94,18 @@ def pod(role: str, image: str) -> Json:
 
 @pytest.mark.parametrize("role", OF_ROLE)
 def test_an_image_starts_as_a_stranger_and_brings_what_its_role_needs(role: str, cluster: Cluster, loaded: None):
-    image = f"localhost/tpt-{role}:{__version__}" + ("" if role == "operator" else "-cpu")
-    cluster.apply(pod(role, image), namespace=RUNNING)
+    cluster.apply(pod(role, ORDER.image(role)), namespace=RUNNING)
     phases = (
         event["object"]["status"].get("phase")
         for event in cluster.kube.watch(PODS.format(RUNNING), SECONDS, fieldSelector=f"metadata.name=check-{role}")
     )
     ended = next((phase for phase in phases if phase in {"Succeeded", "Failed"}), "nothing")
-    assert ended == "Succeeded", cluster.kubectl("logs", "-n", RUNNING, f"check-{role}")
+    assert ended == "Succeeded"  # what it said stands in the report
     cluster.kubectl("delete", "pod", "-n", RUNNING, f"check-{role}", "--wait=false")
+
+
+def test_the_operators_image_is_small(cluster: Cluster, request: pytest.FixtureRequest):
+    if not cluster.is_ours or REGISTRY is not None:
+        pytest.skip("the images of a cluster that was named were built somewhere else")
+    (archive,) = [path for path in request.getfixturevalue("archives") if path.name.startswith("tpt-operator-")]
+    assert archive.stat().st_size < LARGEST_OPERATOR

@@ -30,7 +30,7 @@ def store(cluster: Cluster, claim: None, tmp_path_factory: pytest.TempPathFactor
     address = (cluster.folder / "node-ip").read_text().strip()
     with object_store(cluster.program("versitygw"), address, tmp_path_factory.mktemp("s3")) as running:
         for name in ("model", "data"):
-            assert running.upload(cluster.folder / "claim" / name, f"{PREFIX}/{name}")
+            assert running.upload(cluster.folder / "claims" / "runs" / name, f"{PREFIX}/{name}")
         yield running
 
 

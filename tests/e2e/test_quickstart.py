@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from tests.cluster.kube import EVENTS, PODS
+from tests.cluster.kube import EVENTS
+from tests.e2e import release
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import OPERATORS, RUNNING, Ended
 from tests.e2e.figures import ROUNDED, of_artifacts, of_prometheus, of_status
@@ -41,7 +42,8 @@ def test_an_evicted_shard_is_replaced_and_an_evicted_node_ends_the_attempt(quick
 
 
 def test_the_operator_was_replaced_and_is_ready(quickstart: Ended, cluster: Cluster):
-    (pod,) = cluster.kube.items(PODS.format(OPERATORS), labelSelector="app.kubernetes.io/name=tpt-operator")
+    release.rolled_out(cluster, OPERATORS)
+    (pod,) = release.pods(cluster, OPERATORS)
     assert quickstart.met.operator_deleted not in (None, pod["metadata"]["name"])
     (container,) = pod["status"]["containerStatuses"]
     assert (container["ready"], container["restartCount"]) == (True, 0)
@@ -76,7 +78,7 @@ def test_prometheus_saw_the_run_end(quickstart: Ended, server: Prometheus):
 
 
 def test_a_person_is_told_the_story(quickstart: Ended, cluster: Cluster):
-    line = cluster.kubectl("get", "sir", "-n", RUNNING, "--no-headers").split()
+    line = cluster.kubectl("get", "sir", "quickstart", "-n", RUNNING, "--no-headers").split()
     assert line[:3] == ["quickstart", "Complete", "2/2"]
     fields = "involvedObject.kind=SelfImprovementRun"
     said = [event["message"] for event in cluster.kube.items(EVENTS.format(RUNNING), fieldSelector=fields)]
