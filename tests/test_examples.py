@@ -17,7 +17,7 @@ from tpt_runtime.core.budget import (
     shape_from_config,
     training_memory,
 )
-from tpt_runtime.core.choices import Deduplicate, TrainFrom
+from tpt_runtime.core.choices import Deduplicate, Strategy, TrainFrom, Weighting
 from tpt_runtime.core.resource import parse_run
 from tpt_runtime.core.spec import Run, Spec
 
@@ -27,7 +27,9 @@ ARGOCD = ROOT / "examples" / "argocd"
 FOR_CLUSTERS = (QUICKSTART / "kustomization.yaml", *(QUICKSTART / "cluster").glob("*.yaml"))
 """Not runs, but what the quickstart needs on a cluster."""
 EXAMPLES = sorted(set((ROOT / "examples").rglob("*.yaml")) - set(FOR_CLUSTERS) - set(ARGOCD.rglob("*.yaml")))
-PLANNED = sorted((ROOT / "examples").glob("*-gsm8k*.yaml"))
+METHODS = sorted((ROOT / "examples" / "methods").glob("*.yaml"))
+"""Neighbours of the method, on the same model and data."""
+PLANNED = [*sorted((ROOT / "examples").glob("*-gsm8k*.yaml")), *METHODS]
 GB = 10**9
 GPU = 80 * GB
 GSM8K = Prompts(train=7473 - 374, validation=374, eval=1319)
@@ -66,7 +68,8 @@ def name_of(path: Path) -> str:
 
 def test_there_are_examples() -> None:
     assert {"quickstart/run.yaml", "smollm2/run.yaml", "gemma2-2b-gsm8k.yaml"} <= {name_of(path) for path in EXAMPLES}
-    assert len(PLANNED) == 6
+    assert len(PLANNED) == 8
+    assert [path.stem for path in METHODS] == ["dart-prop2diff", "dart-uniform", "rest-em", "rft", "star"]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
@@ -140,18 +143,25 @@ def computed(spec: Spec) -> list[float]:
 
 @pytest.mark.parametrize("name", ["rest-em", "star", "rft"])
 def test_where_a_variant_has_no_cap_none_bites(name: str) -> None:
-    spec = spec_of(f"gemma2-2b-gsm8k-{name}")
+    spec = spec_of(f"methods/{name}")
     each = min(spec.pruning.max_correct_per_prompt, spec.sampling.samples_per_prompt)
     assert most_examples(spec, GSM8K) == 7099 * each
 
 
 def test_the_variants_differ_in_what_their_method_changes() -> None:
-    base, rest_em, star, rft = (spec_of(f"gemma2-2b-gsm8k{name}") for name in ("", "-rest-em", "-star", "-rft"))
+    base, *others = (spec_of(name) for name in ("gemma2-2b-gsm8k", *(f"methods/{path.stem}" for path in METHODS)))
+    prop2diff, uniform, rest_em, rft, star = others
     assert base.training.from_ is TrainFrom.LAST
     assert rest_em.training.from_ is star.training.from_ is TrainFrom.BASE
     assert (rest_em.sampling.samples_per_prompt, rest_em.sampling.temperature, rest_em.sampling.top_k) == (32, 0.7, 40)
     assert rest_em.pruning.max_correct_per_prompt == 10
     assert (star.sampling.samples_per_prompt, star.sampling.temperature) == (1, 0)
+    assert star.sampling.rationalization is not None
+    chosen = [(spec.max_rounds, spec.sampling.strategy, spec.pruning.weighting) for spec in (uniform, prop2diff)]
+    assert chosen == [
+        (1, Strategy.STOP_WHEN_CORRECT, Weighting.UNIFORM),
+        (1, Strategy.DIFFICULTY_AWARE, Weighting.PROP2DIFF),
+    ]
     assert (rft.max_rounds, rft.sampling.samples_per_prompt, rft.pruning.deduplicate) == (1, 100, Deduplicate.EQUATIONS)
 
 
