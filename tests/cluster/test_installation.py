@@ -1,7 +1,7 @@
 """The chart's life on a real control plane, told as a story of each Helm, whose pods run as processes of this machine.
 
 An older chart is installed, a run begins, the chart is upgraded while the run trains, the run ends, `helm test` tries the
-installation, and the chart is uninstalled.
+installation, and the chart is uninstalled: first as it is, which leaves the runs, at last with a definition that goes along.
 """
 
 import contextlib
@@ -141,10 +141,10 @@ def _tell(name: str, plane: ControlPlane, node: ProcessNode, older: Path, seen: 
     seen.left = {"definition": kube.get(DEFINITION), "runs": kube.items(RUNS.format(TEAM)), "pods": kube.items(PODS.format(HERE))}
     run_helm("install", RELEASE, str(CHART))
     run_helm("uninstall", RELEASE, "--wait")
-    run_helm("install", "another", str(CHART), "--take-ownership")
+    run_helm("install", "another", str(CHART), "--take-ownership", "--set=crds.keep=false")
     seen.again = kube.get(f"{RUNS.format(TEAM)}/example")
     run_helm("uninstall", "another", "--wait")
-    _clear(plane)
+    until(lambda: _gone(plane))  # with all runs, as it was told: so the control plane is as it was before the story
 
 
 @contextlib.contextmanager
@@ -206,13 +206,6 @@ def _left_of_test(plane: ControlPlane) -> list[str]:
         for item in plane.kube().items(path.format(HERE))
         if "-test" in item["metadata"]["name"] and "deletionTimestamp" not in item["metadata"]
     ]
-
-
-def _clear(plane: ControlPlane) -> None:
-    """Leave the control plane as it was before the story."""
-    kube = plane.kube()
-    kube.delete(DEFINITION)
-    until(lambda: _gone(plane))
 
 
 def _gone(plane: ControlPlane) -> bool:
