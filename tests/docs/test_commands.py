@@ -117,6 +117,14 @@ def test_the_chart_takes_the_values_of_a_command(command: Command) -> None:
     assert "kind: Deployment" in helm("template", "x", str(ROOT / "charts/tpt-operator"), *values)
 
 
+def test_what_is_rendered_for_kubectl_holds_no_hooks_which_it_would_create_at_once() -> None:
+    rendered = [command for command in of("helm") if verb(command) == "template"]
+    assert rendered
+    for command in rendered:
+        flags = [word for word in command.arguments if word.startswith("--skip-")]
+        assert "helm.sh/hook:" not in helm("template", "x", str(ROOT / "charts/tpt-operator"), *flags), command
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_is_yaml_or_json_on_a_page_can_be_read(page: Path) -> None:
     for block in blocks(page, "json"):
