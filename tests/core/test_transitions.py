@@ -81,6 +81,7 @@ def touched(entry):
 def test_there_is_one_rule_for_every_fixed_field_and_for_every_optional_section():
     places = [f"{rule.path}{rule.field_path}" for rule in transitions() if rule is not MAX_ROUNDS]
     optional = {"spec.dataset.eval", "spec.sampling.rationalization", "spec.training.lora", "spec.storage.persistentVolumeClaim"}
+    optional |= {"spec.dataset.decontaminate"}
     optional |= {"spec.pruning.verifier.code", "spec.pruning.verifier.command"}
     assert sorted(places) == sorted({path for path in EVERY_FIELD if not may_change(path)} | optional)
 

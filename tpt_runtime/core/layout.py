@@ -21,6 +21,8 @@ HELD_OUT: Final = "validation.jsonl"
 PRUNE_REPORT: Final = "report.json"
 TRACES: Final = "traces.jsonl"
 GRADES: Final = "grades.jsonl"
+CONTAMINATED: Final = "contaminated.jsonl"
+"""In the folder of the prepared prompts: training questions that were left out, and which others they resemble."""
 
 
 def prepare_dir(digest: str) -> str:

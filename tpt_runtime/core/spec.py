@@ -102,6 +102,13 @@ class Prompt(Model):
     """Jinja template over the row's fields, such as `Q: {{ question }} A:`. Default: the prompt field as it is."""
 
 
+class Decontaminate(Model):
+    """Leaves out training questions that share a long run of words with a question of validation or eval."""
+
+    ngram: Annotated[int, Field(ge=2, le=100)] = 13
+    """How many words in a row make two questions too much alike; case and punctuation aside."""
+
+
 class Dataset(Model):
     """The questions."""
 
@@ -111,6 +118,8 @@ class Dataset(Model):
     """What decides about goal, early stopping and the best round."""
     eval: DataSource | None = None
     """Reported for every evaluated model, never used to decide."""
+    decontaminate: Decontaminate | None = None
+    """Leave out training questions that nearly stand in validation or eval. Default: only those that do, word for word."""
     prompt: Prompt = Prompt()
     """How a row becomes a prompt."""
 

@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from tpt_runtime.artifacts.basemodel import record_base_model
-from tpt_runtime.artifacts.files import begin_folder
+from tpt_runtime.artifacts.files import begin_folder, write_rows
 from tpt_runtime.artifacts.manifest import write_manifest
 from tpt_runtime.core.choices import VerifierType
 from tpt_runtime.core.configs import PrepareConfig
 from tpt_runtime.core.errors import ConfigurationError
-from tpt_runtime.core.layout import SETS
+from tpt_runtime.core.layout import CONTAMINATED, SETS
 from tpt_runtime.core.rows import PreparedPrompt
 from tpt_runtime.core.spec import Dataset
 from tpt_runtime.core.status import PrepareSummary, Resolved
 from tpt_runtime.prepare.basemodel import BaseModel, check_model, context_length, copy_tokenizer, load_tokenizer
+from tpt_runtime.prepare.contamination import Contamination
 from tpt_runtime.prepare.hints import Hints
 from tpt_runtime.prepare.prompts import Room, in_batches, write_prompts
 from tpt_runtime.prepare.questions import DEFAULT_FRACTION, Fields, Question, hold_out, read_questions, without
@@ -44,6 +45,7 @@ def prepare(config: PrepareConfig, context: Context) -> PrepareSummary:
     partial = begin_folder(final, config.attempt)
     sources = Sources(config.storage, final.with_name(f"{final.name}.downloads"), config.storage_secret)
     questions, counts = read_data(config, sources)
+    counts |= _decontaminate(config, questions, partial)
     for sentence in in_words(counts):
         context.warn(sentence)
     context.check()
@@ -99,6 +101,22 @@ def _split(
     return questions, counts
 
 
+def _decontaminate(config: PrepareConfig, questions: dict[str, list[Question]], folder: Path) -> dict[str, int]:
+    """Take out of train what resembles a question of validation or eval, write a report of it, and return how many those are."""
+    if config.dataset.decontaminate is None:
+        return {}
+    contamination = Contamination(config.dataset.decontaminate.ngram)
+    for name, measured in questions.items():
+        if name != "train":
+            contamination.measure(name, measured)
+    contaminated = [found for question in questions["train"] if (found := contamination.find(question))]
+    write_rows(folder / CONTAMINATED, (found.row() for found in contaminated))
+    questions["train"] = without(questions["train"], (found.question for found in contaminated))
+    _check_number(len(questions["train"]), config)
+    counts = {"trainContaminated": len(contaminated), "tooShortToCompare": contamination.too_short}
+    return {name: count for name, count in counts.items() if count}
+
+
 def _check_number(questions: int, config: PrepareConfig) -> None:
     """Refuse a training set of which no round can keep enough: found out after sampling, that would cost hours."""
     most = questions * config.examples_per_prompt
@@ -116,6 +134,10 @@ def in_words(counts: Mapping[str, int]) -> Iterator[str]:
             yield f"{repeated} rows of {name} repeat an earlier question: each question is taken once"
     if overlapping := counts.get("trainOverlapping"):
         yield f"{overlapping} training questions also stand in validation or eval: not trained on"
+    if contaminated := counts.get("trainContaminated"):
+        yield f"{contaminated} training questions resemble one of validation or eval: not trained on, see {CONTAMINATED}"
+    if short := counts.get("tooShortToCompare"):
+        yield f"{short} questions of validation and eval have too few words to be compared with (dataset.decontaminate.ngram)"
     if shared := counts.get("validationInEval"):
         yield f"{shared} validation questions also stand in eval: the best model is chosen by questions that eval reports on"
 
