@@ -6,7 +6,8 @@ FOLDER holds GSM8K's test.jsonl. Accuracy: references of its test set rewritten 
 SmolLM2-135M-Instruct that were labelled by reading (`benchmarks/answers`); styles that were held out are reported apart. A
 verifier's recall is the share of right solutions that it accepts; its precision the share of right ones among those that it
 accepts. Math-Verify searches the whole solution with its defaults. Expressions: MATH-style answers, with Math-Verify's pitfalls.
-Speed: verdicts a second on one core over GSM8K-like traces, all verifiers in turn in this process. Memory: a million traces.
+Speed: verdicts a second of CPU time on one core over GSM8K-like traces, all verifiers in turn in this process. Memory: a million
+traces.
 """
 
 import argparse
@@ -175,7 +176,7 @@ def _print_speed(sets: Mapping[str, Sequence[tuple[str, str]]]) -> None:
 
 
 def _print_memory(marks: Sequence[speed.Mark]) -> None:
-    print("\n| traces graded | resident memory, MiB | seconds |\n|---|---|---|")
+    print("\n| traces graded | resident memory, MiB | CPU seconds |\n|---|---|---|")
     for mark in marks:
         print(f"| {mark.traces:,} | {mark.mebibytes:.0f} | {mark.seconds:.0f} |")
 

@@ -1,4 +1,7 @@
-"""Verdicts a second on one core, and memory over a million traces."""
+"""Verdicts a second of one core's time, and memory over a million traces.
+
+CPU time of this process is counted: none of these traces goes to a worker process, and other programs change it little.
+"""
 
 import os
 import random
@@ -32,7 +35,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Resident memory after so many traces."""
+    """Resident memory after so many traces, and CPU seconds."""
 
     traces: int
     mebibytes: float
@@ -56,7 +59,7 @@ def traces(found: Sequence[Question], size: int) -> Iterator[Pair]:
 
 
 def rates(pairs: Sequence[Pair], repeats: int) -> dict[str, list[float]]:
-    """Return verdicts a second of every verifier, repeated in turn; all in this process, on one core."""
+    """Return verdicts a second of CPU time of every verifier, repeated in turn; all in this process, on one core."""
     judges: dict[str, Callable[[Sequence[Pair]], int]] = {
         OURS: _by_pool,
         PLAIN: _by(math_verify(None)),
@@ -68,9 +71,9 @@ def rates(pairs: Sequence[Pair], repeats: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {name: [] for name in judges}
     for _ in range(repeats):
         for name, judge in judges.items():
-            began = time.perf_counter()
+            began = time.process_time()
             judge(pairs)
-            found[name].append(len(pairs) / (time.perf_counter() - began))
+            found[name].append(len(pairs) / (time.process_time() - began))
     return found
 
 
@@ -85,12 +88,12 @@ def _by_pool(pairs: Sequence[Pair]) -> int:
 
 def memory(found: Sequence[Question], size: int, marks: int = 5) -> list[Mark]:
     """Grade `size` traces as a stream and return the memory of this process at the beginning and at `marks` points."""
-    began, done = time.perf_counter(), [Mark(0, resident(), 0.0)]
+    began, done = time.process_time(), [Mark(0, resident(), 0.0)]
     with GradingPool(Math(), workers=1) as pool:
         stream = ((None, solution, reference) for solution, reference in traces(found, size))
         for number, _ in enumerate(pool.grade(stream), start=1):
             if number % (size // marks) == 0:
-                done.append(Mark(number, resident(), time.perf_counter() - began))
+                done.append(Mark(number, resident(), time.process_time() - began))
     return done
 
 
