@@ -81,6 +81,7 @@ _OR = re.compile(r"[\s}$)*\\.,\]]*\b(?:or|or else|or maybe|or perhaps)\b[\s$(*\\
 _OR_READ = 20
 _CONTINENTAL_SIGNS = ("€", "uro", "URO", "EUR", "ntwo", "NTWO", "espuesta", "éponse", "esposta", "isposta", "твет")
 """One of these is in nearly every text that `_CONTINENTAL` matches: looking for them is quicker."""
+_SHORTEST_REVISION = 4
 _TAIL_READ = 4000
 _RESULT_READ = 60
 _MARKS_TRIED = 40
@@ -222,6 +223,8 @@ def _last_result(text: str, start: int) -> Number | None:
 def _as_revised(text: str, span: Span, found: Found, continental: bool) -> Found | None:
     """Return `found`, or what replaces it if the solution takes it back afterwards."""
     tail = text[span.end : span.end + _TAIL_READ]
+    if len(tail) < _SHORTEST_REVISION:
+        return found
     folded = tail.lower()
     cue = _REVISION.search(tail) if any(word in folded for word in _REVISING) else None
     if cue is None:

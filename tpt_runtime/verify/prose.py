@@ -166,8 +166,6 @@ def _in_sentence(sentence: str, continental: bool) -> Found | None:
 
 
 def _bold(sentence: str, continental: bool) -> Found | None:
-    if "**" not in sentence and "__" not in sentence and "<b>" not in sentence:
-        return None
     readings = [(span, read(span, continental)) for span in map("".join, _BOLD.findall(sentence))]
     numbers = [reading.number for _, reading in readings if reading.number is not None]
     if not numbers or any(not same(numbers[0], number) for number in numbers[1:]):
