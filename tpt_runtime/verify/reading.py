@@ -159,9 +159,10 @@ def stated(sentence: str, continental: bool = False) -> list[Stated]:
 
 def _is_negated(before: str) -> bool:
     """Return whether a minus sign, or its word, stands before a number and subtracts from nothing."""
-    if before.rstrip().endswith("-"):
+    last = before.rstrip()[-4:].lower()
+    if last.endswith("-"):
         return _MINUS_BEFORE.search(before) is not None
-    return before.endswith(" ") and _MINUS_IN_WORDS.search(before) is not None
+    return last in ("inus", "tive") and _MINUS_IN_WORDS.search(before) is not None
 
 
 def only_number(numbers: list[Stated]) -> Number | None:
