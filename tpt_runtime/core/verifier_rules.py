@@ -38,6 +38,16 @@ VERIFIER_RULES = (
         hint="leave sandbox out",
     ),
     Rule(
+        path="spec.pruning",
+        check=lambda pruning: not pruning.check_arithmetic or pruning.verifier.type not in IN_THE_PRUNE_STEP,
+        cel="!self.checkArithmetic || !(self.verifier.type in ['Code', 'Command'])",
+        message="must be false with the verifiers Code and Command: only in solutions in prose do equations mean what they say",
+        field_path=".checkArithmetic",
+        accepts=at("spec.pruning", {"checkArithmetic": False, "verifier": {"type": "Code"}}),
+        rejects=at("spec.pruning", {"checkArithmetic": True, "verifier": {"type": "Code"}}),
+        hint="leave checkArithmetic out",
+    ),
+    Rule(
         path="spec",
         check=lambda spec: spec.sampling.strategy is Strategy.FIXED or spec.pruning.verifier.type not in IN_THE_PRUNE_STEP,
         cel="self.sampling.strategy == 'Fixed' || !(self.pruning.verifier.type in ['Code', 'Command'])",
