@@ -61,6 +61,11 @@ def test_the_strict_verifier_is_explained_by_its_strings() -> None:
     assert explained("#### 18.", "18", "GSM8KStrict")["answer"] == '"18.", as a string'
 
 
+def test_another_verifier_is_explained_by_its_own_words() -> None:
+    found = dict(explain("Code", "print(4)", '{"tests": []}', Grade(Verdict.WRONG, pattern="test 2 failed")))
+    assert found == {"verdict": "wrong", "reference": '"{"tests": []}"', "reason": "test 2 failed"}
+
+
 def test_a_long_text_is_shortened() -> None:
     assert len(explained("#### 18 " + "because " * 100, "18")["place"]) < 250
 

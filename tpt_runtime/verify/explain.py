@@ -67,14 +67,11 @@ def explain(verifier_name: str, solution: str, reference: str, grade: Grade) -> 
     lines = [("verdict", grade.verdict.value)]
     if grade.verdict is Verdict.TRUNCATED:
         return [*lines, ("reason", REASONS[grade.verdict])]
+    if verifier_name == GSM8K_STRICT:
+        shown = ("reference", f"{_short(strict_reference(reference) or '')}, as a string")
+        return [*lines, shown, *_looked_at(grade), ("reason", REASONS[grade.verdict])]
     if verifier_name != MATH:
-        shown = strict_reference(reference) if verifier_name == GSM8K_STRICT else reference
-        return [
-            *lines,
-            ("reference", f"{_short(shown or '')}, as a string"),
-            *_looked_at(grade),
-            ("reason", REASONS[grade.verdict]),
-        ]
+        return [*lines, ("reference", _short(reference)), ("reason", grade.pattern or "none was given")]
     return lines + (_by_number if read_reference(reference).number else _by_expression)(solution, reference, grade)
 
 
