@@ -21,7 +21,12 @@ PLACES = {
     "a private host": r"https?://[\w.-]+\.(internal|corp|lan|intranet)\b",
     "what lies beside the project": r"\.\./shared\b",
 }
-DISTRIBUTIONS = {"ruamel": "ruamel.yaml", "vl_convert": "vl-convert-python", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "ruamel": "ruamel.yaml",
+    "vl_convert": "vl-convert-python",
+    "websocket": "websocket-client",
+    "yaml": "pyyaml",
+}
 """Where a distribution is named otherwise than what is imported from it."""
 KNOWS_ITS_SURROUNDINGS = ".ci/run"
 

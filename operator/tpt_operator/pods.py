@@ -28,6 +28,13 @@ GROUP: Final = 10001
 GPU_GRACE_SECONDS: Final = 120
 GRACE_SECONDS: Final = 30
 
+CONFINED: Final = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+"""The security context of every container."""
+
 SAMPLING: Final = (StepName.SAMPLE, StepName.EVALUATE)
 _HUB_KEYS: Final = {"HF_TOKEN": True}
 _S3_KEYS: Final = {
@@ -83,16 +90,17 @@ def _pod(run: Run, start: StartStep, chosen: Worker, container: Json) -> Json:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GPU_GRACE_SECONDS if gpu_step else GRACE_SECONDS,
-        "securityContext": _security(chosen),
+        "securityContext": security(chosen),
         "containers": [container],
         "volumes": [*_volumes(run.spec), *(chosen.volumes or [])],
     }
     if meets(start):
         pod["subdomain"] = labels.child_name(run.metadata, "nodes")
-    return pod | {name: value for name, value in _scheduling(chosen) if value}
+    return pod | {name: value for name, value in scheduling(chosen) if value}
 
 
-def _scheduling(chosen: Worker) -> Iterator[tuple[str, Any]]:
+def scheduling(chosen: Worker) -> Iterator[tuple[str, Any]]:
+    """Yield where a worker wants its pods, and what they may use there, as fields of a pod; those not set are empty."""
     yield "nodeSelector", chosen.node_selector
     yield "tolerations", chosen.tolerations
     yield "affinity", chosen.affinity
@@ -105,7 +113,8 @@ def _scheduling(chosen: Worker) -> Iterator[tuple[str, Any]]:
     yield "resourceClaims", chosen.resource_claims
 
 
-def _security(chosen: Worker) -> Json:
+def security(chosen: Worker) -> Json:
+    """Return the security context of a pod: restricted, as far as the worker does not say otherwise."""
     context: Json = {
         "runAsNonRoot": True,
         "fsGroup": GROUP,
@@ -134,11 +143,7 @@ def _container(run: Run, start: StartStep, chosen: Worker, image: str, pull_poli
         "args": [config.model_dump_json(by_alias=True, exclude_none=True)],
         "env": [*(chosen.env or []), *_environment(run, start)],
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": dict(CONFINED),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [*_mounts(run.spec), *(chosen.volume_mounts or [])],
     }

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tpt_runtime.core.crd import GROUP, PLURAL, VERSION
 from tpt_runtime.core.errors import ConfigurationError, TptError
@@ -17,6 +17,14 @@ from tpt_viewer.access import Access
 Json = dict[str, Any]
 
 REQUEST_SECONDS = 30.0
+READY_SECONDS = 180.0
+"""How long a pod has to get ready."""
+LAST_WORDS = 2000
+"""Bytes of a failed program's standard error that are told."""
+TEXT, BINARY, CLOSE = 1, 2, 8
+"""Kinds of frames of a websocket (RFC 6455)."""
+STDOUT: Final = 1
+STDERR: Final = 2
 WATCH_SECONDS = 20
 """How long one request of a watch lasts; after each the run is read anew, so that nothing is missed for longer."""
 
@@ -103,6 +111,84 @@ class Cluster:
         return sorted(items, key=lambda item: (item.get("lastTimestamp") or "", item["metadata"]["name"]))
 
     @contextmanager
+    def pod(self, manifest: Json) -> Iterator[str]:
+        """Make a pod, wait until it is ready, yield its name, and delete it.
+
+        Raises:
+            ConfigurationError: the user may not make pods here.
+            TptError: it does not get ready in time.
+        """
+        from kubernetes.client import CoreV1Api
+
+        core = CoreV1Api(self.client)
+        with self.asking("create pods"):
+            made = core.create_namespaced_pod(self.namespace, manifest, _request_timeout=REQUEST_SECONDS)
+        name: str = made.metadata.name
+        try:
+            self._wait_for(core, name)
+            yield name
+        finally:
+            with self.asking("delete pods"):
+                core.delete_namespaced_pod(name, self.namespace, grace_period_seconds=0, _request_timeout=REQUEST_SECONDS)
+
+    def _wait_for(self, core: Any, name: str) -> None:
+        from kubernetes.watch import Watch
+
+        why = "no word of it"
+        options = {"field_selector": f"metadata.name={name}", "timeout_seconds": int(READY_SECONDS)}
+        with self.asking("watch pods"):
+            for event in Watch().stream(core.list_namespaced_pod, self.namespace, **options):
+                status = event["raw_object"].get("status") or {}
+                conditions = {item["type"]: item for item in status.get("conditions") or ()}
+                if conditions.get("Ready", {}).get("status") == "True":
+                    return
+                why = _blocked(status, conditions) or why
+                if status.get("phase") in ("Failed", "Succeeded"):
+                    break
+        raise TptError(f"the pod {name}, which was to read the claim, is not ready after {READY_SECONDS:.0f} s: {why}")
+
+    def run_in(self, pod: str, container: str, command: list[str]) -> Iterator[bytes]:
+        """Run a program in a pod and yield what it writes to its standard output, piece by piece.
+
+        Raises:
+            TptError: it failed, with its last words.
+        """
+        from kubernetes.client import CoreV1Api
+        from kubernetes.stream import stream
+        from websocket import WebSocketException
+
+        said, ended = b"", b""
+        try:
+            with self.asking("get and create pods/exec"):
+                socket = stream(
+                    CoreV1Api(self.client).connect_get_namespaced_pod_exec,
+                    pod,
+                    self.namespace,
+                    container=container,
+                    command=command,
+                    stdout=True,
+                    stderr=True,
+                    _preload_content=False,
+                    binary=True,
+                )
+            try:
+                for channel, data in _frames(socket.sock):
+                    if channel == STDOUT:
+                        yield data
+                    elif channel == STDERR:
+                        said = (said + data)[-LAST_WORDS:]
+                    else:
+                        ended += data
+            finally:
+                socket.sock.shutdown()  # the client's own close leaves the socket open where the other side has closed first
+        except WebSocketException as error:
+            raise TptError(f"{self.where}: the connection to the pod {pod} broke off ({error}); try again") from error
+        status = json.loads(ended) if ended else {"message": "it was cut off"}
+        if status.get("status") != "Success":
+            words = said.decode(errors="replace").strip() or status.get("message", "")
+            raise TptError(f"the pod {pod} could not send the claim's files: {words}")
+
+    @contextmanager
     def asking(self, what: str) -> Iterator[None]:
         """Turn what the client raises into words; `what` is a verb and what it is done to."""
         from kubernetes.client.exceptions import ApiException
@@ -128,28 +214,57 @@ class Cluster:
         return ConfigurationError(f"{name}: no such run in namespace {self.namespace} of {self.where}; {hint}")
 
     def _refused(self, what: str, error: Any) -> TptError:
-        said = _message(error)
-        if error.status == 401:
+        status, said = _answer(error)
+        if status == 401:
             return ConfigurationError(f"{self.where} does not know you ({said}); renew the credentials of your kubeconfig")
-        if error.status == 403:
+        if status == 403:
             verb, _, kind = what.partition(" ")
             return ConfigurationError(
                 f"{self.where} does not let you {what} in namespace {self.namespace} ({said}); "
                 f"ask whoever runs it for the verb {verb} on {kind}"
             )
-        if error.status == 404:
+        if status == 404:
             return ConfigurationError(
                 f"{self.where} has no {PLURAL}.{GROUP} ({said}): the operator's CustomResourceDefinition is not installed there"
             )
-        return TptError(f"{self.where}: {what}: HTTP {error.status}: {said}")
+        return TptError(f"{self.where}: {what}: HTTP {status}: {said}")
 
 
-def _message(error: Any) -> str:
-    """Return what the API server said, of a status object its message."""
+def _blocked(status: Json, conditions: Json) -> str | None:
+    """Return why a pod does not start: the scheduler's words, or the kubelet's."""
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return str(scheduled.get("message") or scheduled.get("reason"))
+    for container in status.get("containerStatuses") or ():
+        state = container.get("state") or {}
+        held = state.get("waiting") or state.get("terminated")
+        if held:
+            return ": ".join(filter(None, (held.get("reason"), held.get("message"))))
+    return None
+
+
+def _frames(socket: Any) -> Iterator[tuple[int, bytes]]:
+    """Yield what comes over a websocket, as channel and data, until it is closed.
+
+    One frame at a time, unlike the client's own reader, which holds in memory whatever has arrived: a model has many gigabytes.
+    """
+    while True:
+        kind, frame = socket.recv_data_frame(True)
+        if kind == CLOSE:
+            return
+        if kind in (TEXT, BINARY) and len(frame.data) > 1:
+            yield frame.data[0], frame.data[1:]
+
+
+def _answer(error: Any) -> tuple[int, str]:
+    """Return the status and the words of the API server's answer; a refused websocket is told by another exception."""
+    shaken = error.__context__
+    status = getattr(shaken, "status_code", None) or error.status or 0
+    body = getattr(shaken, "resp_body", None) or error.body
     try:
-        return str(json.loads(error.body)["message"])
+        return status, str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
-        return " ".join(str(error.body or error.reason or "no words").split())[:200]
+        return status, " ".join(str(body or error.reason or "no words").split())[:200]
 
 
 @contextmanager

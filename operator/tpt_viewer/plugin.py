@@ -7,7 +7,7 @@ import click
 from tpt_runtime import __version__
 from tpt_runtime.cli.group import Commands
 
-COMMANDS = {name: f"tpt_viewer.{name}" for name in ("status", "watch")}
+COMMANDS = {name: f"tpt_viewer.{name}" for name in ("status", "watch", "report", "fetch")}
 """Where each command is defined, as `command`; pyproject.toml names the same ones as commands of `tpt`."""
 
 

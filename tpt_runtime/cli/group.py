@@ -18,7 +18,6 @@ COMMANDS = {
     "validate": "tpt_runtime.cli.validate",
     "plan": "tpt_runtime.cli.plan",
     "run": "tpt_runtime.cli.run",
-    "report": "tpt_runtime.cli.report",
     "grade": "tpt_runtime.cli.grade",
     "sandbox": "tpt_runtime.cli.sandbox",
     "demo-model": "tpt_runtime.cli.demo",
