@@ -31,17 +31,20 @@ def section(step: StepName) -> str:
 
 
 def _secrets(run: Run) -> Iterator[Problem]:
+    """Yield where one step would need two sets of the same keys; what stands first has its way."""
     storage = run.spec.storage
-    seen: dict[str, tuple[str, str | None]] = {}
-    if storage.uri is not None:
-        seen["s3"] = ("spec.storage", storage.secret_ref.name if storage.secret_ref else None)
-    for path, uri, secret in pods.secret_sources(run.spec):
-        kind = "hf" if uri.startswith("hf://") else "s3"
-        first, name = seen.setdefault(kind, (path, secret.name))
-        if name != secret.name:
-            other = f"{first}.secretRef {f'the Secret {name}' if name else 'none'}"
-            message = f"names the Secret {secret.name}, {other}: prepare has one set of {kind}:// keys"
-            yield Problem(f"{path}.secretRef", message, "put the keys into one Secret" if name else f"set {first}.secretRef too")
+    for step in (StepName.PREPARE, StepName.FINALIZE):
+        seen: dict[str, tuple[str, str | None]] = {}
+        if storage.uri is not None:
+            seen["s3"] = ("spec.storage", storage.secret_ref.name if storage.secret_ref else None)
+        for path, uri, secret in pods.secrets_of(run.spec, step):
+            kind = "hf" if uri.startswith("hf://") else "s3"
+            first, name = seen.setdefault(kind, (path, secret.name))
+            if name != secret.name:
+                other = f"{first}.secretRef {f'the Secret {name}' if name else 'none'}"
+                message = f"names the Secret {secret.name}, {other}: {step} has one set of {kind}:// keys"
+                way_out = "put the keys into one Secret" if name else f"set {first}.secretRef too"
+                yield Problem(f"{path}.secretRef", message, way_out)
 
 
 def _gpus(run: Run) -> Iterator[Problem]:

@@ -131,6 +131,8 @@ def _going_out(run: Run) -> Iterator[StepName]:
         yield StepName.PREPARE
     if run.spec.training.report_to:
         yield StepName.TRAIN
+    if run.spec.publish is not None:
+        yield StepName.FINALIZE
 
 
 def _policy(run: Run, suffix: str, spec: dict[str, Any]) -> Json:

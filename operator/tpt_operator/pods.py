@@ -177,13 +177,13 @@ def _environment(run: Run, start: StartStep) -> Iterator[Json]:
         "TPT_LOG": "json",
         "TPT_METRICS_PORT": str(METRICS_PORT),
     }
-    if start.step is not StepName.PREPARE:
+    if start.step is not StepName.PREPARE and not (start.step is StepName.FINALIZE and publishes_to_hub(run.spec)):
         plain["HF_HUB_OFFLINE"] = "1"  # prepare has copied everything; a look-up would be a mistake, and fails at once
     if meets(start):
         plain["TPT_RENDEZVOUS"] = f"{start.job}-0.{labels.child_name(run.metadata, 'nodes')}:{RENDEZVOUS_PORT}"
     for name, value in plain.items():
         yield {"name": name, "value": value}
-    yield from _secrets(secret_sources(run.spec) if start.step is StepName.PREPARE else storage_secret(run.spec))
+    yield from _secrets(secrets_of(run.spec, start.step))
 
 
 def _secrets(sources: Iterable[tuple[str, str, SecretRef]]) -> Iterator[Json]:
@@ -194,6 +194,21 @@ def _secrets(sources: Iterable[tuple[str, str, SecretRef]]) -> Iterator[Json]:
     for key, (secret_name, needed) in named.items():
         reference: Json = {"name": secret_name, "key": key}
         yield {"name": key, "valueFrom": {"secretKeyRef": reference if needed else {**reference, "optional": True}}}
+
+
+def secrets_of(spec: Spec, step: StepName) -> Iterator[tuple[str, str, SecretRef]]:
+    """Yield path, URI and Secret of all that a step reads or writes with one."""
+    if step is StepName.PREPARE:
+        yield from secret_sources(spec)
+        return
+    yield from storage_secret(spec)
+    if step is StepName.FINALIZE and spec.publish is not None and spec.publish.secret_ref is not None:
+        yield "spec.publish", spec.publish.uri, spec.publish.secret_ref
+
+
+def publishes_to_hub(spec: Spec) -> bool:
+    """Return whether finalize has to reach the hub."""
+    return spec.publish is not None and spec.publish.uri.startswith("hf://")
 
 
 def storage_secret(spec: Spec) -> Iterator[tuple[str, str, SecretRef]]:

@@ -34,6 +34,7 @@ MAY_CHANGE = {
     "spec.pruning.worker",
     "spec.training.worker",
     "spec.queue",
+    "spec.publish",
 }
 """Everything that may change; a field that is added must be sorted here or in changes.yaml on purpose."""
 

@@ -46,6 +46,9 @@ class Hub:
             def do_POST(self) -> None:
                 hub.answer(self)
 
+            def do_PUT(self) -> None:
+                hub.answer(self)
+
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{server.server_address[1]}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -57,9 +60,9 @@ class Hub:
         self.requests.append(f"{request.command} {path}")
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         if self.failing:
-            _reply(request, self.failing, {"error": "Try later"})
+            reply(request, self.failing, {"error": "Try later"})
         elif self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
-            _reply(
+            reply(
                 request, 401, {"error": "Invalid credentials"}, {"X-Error-Message": "Invalid credentials in Authorization header"}
             )
         elif found := re.fullmatch(
@@ -70,26 +73,26 @@ class Hub:
             kind = "datasets" if found[1] else "models"
             self._file(request, f"{kind}/{found[2]}", found[3], found[4])
         else:
-            _reply(request, 404, {"error": "Not found"})
+            reply(request, 404, {"error": "Not found"})
 
     def _api(self, request: BaseHTTPRequestHandler, parts: tuple[Any, ...], body: bytes) -> None:
         kind, name, what, revision, below = parts
         commit = self._commit(revision)
         files = self._files(f"{kind}/{name}", commit)
         if f"{kind}/{name}" not in self.repositories:
-            _reply(request, 404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+            reply(request, 404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
         elif files is None:
-            _reply(request, 404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
+            reply(request, 404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
         elif what == "tree" and below:
-            _reply(request, 404, {"error": f"{below} does not exist"}, {"X-Error-Code": "EntryNotFound"})
+            reply(request, 404, {"error": f"{below} does not exist"}, {"X-Error-Code": "EntryNotFound"})
         elif what == "tree":
-            _reply(request, 200, [_entry(path, data) for path, data in files.items()])
+            reply(request, 200, [_entry(path, data) for path, data in files.items()])
         elif what == "paths-info":
             wanted = json.loads(body)["paths"]
-            _reply(request, 200, [_entry(path, files[path]) for path in wanted if path in files])
+            reply(request, 200, [_entry(path, files[path]) for path in wanted if path in files])
         else:
             siblings = [{"rfilename": path} for path in files]
-            _reply(request, 200, {"id": name, "sha": commit, "siblings": siblings, "private": False, "tags": [], "downloads": 0})
+            reply(request, 200, {"id": name, "sha": commit, "siblings": siblings, "private": False, "tags": [], "downloads": 0})
 
     def _commit(self, revision: str | None) -> str:
         """Return the commit that a revision is at; one that nobody knows is no repository's."""
@@ -103,12 +106,12 @@ class Hub:
         commit = self._commit(revision)
         data = (self._files(repository, commit) or {}).get(path)
         if repository in self.gated:
-            _reply(request, 403, {"error": "gated"}, {"X-Error-Code": "GatedRepo"})
+            reply(request, 403, {"error": "gated"}, {"X-Error-Code": "GatedRepo"})
         elif data is None:
-            _reply(request, 404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
+            reply(request, 404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
         else:
             headers = {"ETag": f'"{_oid(data)}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
-            _reply(request, 200, data, headers)
+            reply(request, 200, data, headers)
 
 
 def _oid(data: bytes) -> str:
@@ -119,7 +122,8 @@ def _entry(path: str, data: bytes) -> dict[str, Any]:
     return {"type": "file", "path": path, "size": len(data), "oid": _oid(data)}
 
 
-def _reply(request: BaseHTTPRequestHandler, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
+def reply(request: BaseHTTPRequestHandler, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
+    """Answer a request: bytes as they are, anything else as JSON."""
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     request.send_response(status)
     for name, value in {"Content-Length": str(len(data)), **(headers or {})}.items():

@@ -243,6 +243,35 @@ def test_the_storages_keys_serve_for_every_source_in_an_object_store():
     assert problem.hint == "set spec.storage.secretRef too"
 
 
+ON_THE_HUB = {"uri": "hf://org/better", "secretRef": {"name": "hub"}}
+
+
+def test_what_is_published_with_goes_to_finalize_only():
+    told = environment(job("finalize", publish=ON_THE_HUB))
+    assert told["HF_TOKEN"] == {"secretKeyRef": {"name": "hub", "key": "HF_TOKEN"}}
+    assert "HF_HUB_OFFLINE" not in told
+    for step in set(EVERY_STEP) - {"finalize"}:
+        assert "HF_TOKEN" not in environment(job(step, publish=ON_THE_HUB))
+    to_s3 = environment(job("finalize", publish={"uri": "s3://bucket/models", "secretRef": {"name": "keys"}}))
+    assert to_s3["AWS_SECRET_ACCESS_KEY"] == {"secretKeyRef": {"name": "keys", "key": "AWS_SECRET_ACCESS_KEY"}}
+    assert to_s3["HF_HUB_OFFLINE"] == "1"
+
+
+def test_only_finalize_goes_out_to_publish():
+    _, out = manifests.network_policies(run(publish=ON_THE_HUB))
+    assert out["spec"]["podSelector"]["matchExpressions"][0]["values"] == ["finalize"]
+
+
+def test_the_storages_keys_serve_for_publishing_to_an_object_store():
+    same = {"uri": "s3://other/models", "secretRef": {"name": "keys"}}
+    assert checks.problems(run(storage=IN_A_BUCKET, publish=same)) == []
+    (problem,) = checks.problems(run(storage=IN_A_BUCKET, publish={**same, "secretRef": {"name": "others"}}))
+    assert str(problem).startswith(
+        "spec.publish.secretRef: names the Secret others, spec.storage.secretRef the Secret keys: finalize"
+    )
+    assert checks.problems(run(storage=IN_A_BUCKET, publish=ON_THE_HUB)) == []
+
+
 def test_pods_talk_to_each_other_and_to_dns_and_only_those_that_must_go_out():
     (inside,) = manifests.network_policies(run())
     assert inside["spec"]["policyTypes"] == ["Ingress", "Egress"]

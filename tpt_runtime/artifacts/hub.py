@@ -5,7 +5,7 @@ connection that fails is worth another attempt and is raised as `StepFailed`.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,10 @@ NOT_NEEDED = [
     "openvino/*",
 ]
 """What other frameworks need of a model's repository; it is not copied."""
+
+
+WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
+"""How the names of weights end: those of another model must not stay beside a new one."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,48 @@ def dataset_rows(repository: Repository, commit: str, config: str | None, split:
             reason = cause or error
             raise ConfigurationError(f"{repository.shown}: config {config or 'default'!r}, split {split!r}: {reason}") from error
     yield from table
+
+
+def publish_model(repository: Repository, files: Mapping[str, Path], texts: Mapping[str, bytes], message: str) -> str:
+    """Have the repository hold a model, and return the commit that it is at.
+
+    Everything goes into one commit: before it nothing is seen of the model, after it all is. Weights of another model that was
+    there are removed by the same commit; other files stay. Where all of `texts` are there already, nothing is sent.
+
+    Args:
+        repository: Where to; made, private, if it is not there.
+        files: The model's files by name.
+        texts: Small files beside them, which name the model; the same model has the same ones.
+        message: Of the commit.
+
+    Raises:
+        ConfigurationError: no such organisation, no access, or a bad token.
+        StepFailed: the hub cannot be reached, or somebody else has written there meanwhile.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+    api = HfApi()
+    with _in_words(repository):
+        api.create_repo(repository.name, private=True, exist_ok=True)
+        head = resolve(repository)
+        there = set(api.list_repo_files(repository.name, revision=head))
+        if texts.keys() <= there and all(_content(repository, head, name) == text for name, text in texts.items()):
+            return head
+        contents: dict[str, Path | bytes] = {**files, **texts}
+        stale = sorted(name for name in there - contents.keys() if name.endswith(WEIGHTS))
+        operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
+        operations += [CommitOperationDelete(name) for name in stale]
+        made = api.create_commit(repository.name, operations, commit_message=message, parent_commit=head)
+    return str(made.oid)
+
+
+def _content(repository: Repository, commit: str, name: str) -> bytes:
+    """Return a small file of a model's repository."""
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(repository.name, name, revision=commit)).read_bytes()
 
 
 @contextmanager

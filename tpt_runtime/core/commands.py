@@ -149,8 +149,9 @@ class Commands:
     def finalize(self, last_round: int, attempt: int, *, best_round: int | None, status: dict[str, Any]) -> FinalizeConfig:
         """Return the configuration of finalize after `last_round`, the last round that made a model."""
         rounds = [self.paths.artifacts(number) for number in range(last_round + 2)]
-        retention = self.spec.retention.checkpoints
-        digest = digest_of("finalize", rounds, best_round, last_round, retention.value)
+        retention, publish = self.spec.retention.checkpoints, self.spec.publish
+        published = [] if publish is None else [publish.uri]
+        digest = digest_of("finalize", rounds, best_round, last_round, retention.value, *published)
         return FinalizeConfig(
             **self._step(StepName.FINALIZE, last_round, attempt),
             digest=digest,
@@ -159,6 +160,7 @@ class Commands:
             best_round=best_round,
             last_round=last_round,
             retention=retention,
+            publish=publish,
             spec=self.spec.full_wire(),
             seconds=_seconds(RunStatus.from_wire(status)),
         )

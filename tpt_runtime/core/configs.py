@@ -8,7 +8,7 @@ from typing import Any
 from tpt_runtime.core.choices import KeepCheckpoints, SamplingEngine, Strategy
 from tpt_runtime.core.model import Model
 from tpt_runtime.core.sampling import Rationalization
-from tpt_runtime.core.spec import Dataset, ModelSource, Pruning, Training
+from tpt_runtime.core.spec import Dataset, ModelSource, Pruning, Publish, Training
 from tpt_runtime.core.status import StepName
 from tpt_runtime.core.verifier import Verifier
 
@@ -174,6 +174,7 @@ class FinalizeConfig(StepConfig):
     best_round: int | None = None
     last_round: int
     retention: KeepCheckpoints
+    publish: Publish | None = None
     spec: dict[str, Any]
     seconds: dict[int, dict[str, float]]
     """Wall time by round and step; the whole status of many rounds is longer than an argument may be (128 KiB on Linux)."""

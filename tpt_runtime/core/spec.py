@@ -282,6 +282,18 @@ class Retention(Model):
     """How long a finished Job and its logs stay after its outcome was stored."""
 
 
+PUBLISHED_URI = r"^(hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/].*)$"
+
+
+class Publish(Model):
+    """Where the best model goes, with its model card, when the run ends. A base model is never published."""
+
+    uri: Annotated[str, Field(pattern=PUBLISHED_URI, max_length=1024)]
+    """hf://ORG/NAME: one commit; a repository that is not there is made, private. s3://BUCKET/PREFIX: a new folder below it."""
+    secret_ref: SecretRef | None = None
+    """Secret with the token (key HF_TOKEN) or the S3 keys. Without it, ambient credentials are used."""
+
+
 class Spec(Model):
     """What the user wants."""
 
@@ -315,6 +327,8 @@ class Spec(Model):
     """How much may go wrong."""
     retention: Annotated[Retention, MUTABLE] = Retention()
     """What stays on the storage."""
+    publish: Annotated[Publish | None, MUTABLE] = None
+    """Where the best model goes when the run ends; a change counts the next time that it ends. Default: nowhere."""
 
 
 class Metadata(Model):

@@ -326,3 +326,5 @@ class FinalizeSummary(Summary):
     """Folders of the models that stay."""
     removed: Count = 0
     """Models removed by retention."""
+    published: Annotated[str, Field(max_length=1280)] | None = None
+    """Where the best model was published: a commit of the hub, or a folder of an object store."""

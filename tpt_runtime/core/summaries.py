@@ -111,7 +111,8 @@ def fold(key: StepKey, summaries: Sequence[Summary], rounds: Rounds, spec: Spec)
     if isinstance(first, TrainSummary):
         return _fold_trained(key, first, rounds, spec)
     if isinstance(first, FinalizeSummary):
-        return Folded(f"Wrote the report; models removed: {first.removed}, kept: {len(first.kept)}")
+        published = f"; published the best one as {first.published}" if first.published else ""
+        return Folded(f"Wrote the report; models removed: {first.removed}, kept: {len(first.kept)}{published}")
     shards = [summary for summary in summaries if isinstance(summary, SampleSummary)]
     samples, tokens = sum(shard.samples for shard in shards), sum(shard.tokens for shard in shards)
     what = f"Round {key.round}: drew" if key.step is StepName.SAMPLE else f"Closing evaluation of model {key.round}:"

@@ -12,7 +12,7 @@ from typing import Any, Final
 from tpt_runtime.core.crd import resource_schema
 from tpt_runtime.core.errors import Problem
 from tpt_runtime.core.rules import NAME
-from tpt_runtime.core.spec import API_VERSION, KIND
+from tpt_runtime.core.spec import API_VERSION, KIND, PUBLISHED_URI
 
 Location = tuple[str | int, ...]
 """A place in a resource, as pydantic gives it: names as written, and list indexes."""
@@ -24,6 +24,7 @@ _PATTERNS: Final = {
     NAME: "a DNS label: at most 63 lower-case letters, digits and hyphens, first and last not a hyphen",
     r"^pass@[1-9][0-9]{0,3}$": "pass@K, such as pass@1",
     r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$": "s3://BUCKET or s3://BUCKET/PREFIX",
+    PUBLISHED_URI: "hf://ORG/NAME or s3://BUCKET/PREFIX",
 }
 """What the schema's patterns mean."""
 

@@ -7,6 +7,7 @@ from tpt_runtime.artifacts.manifest import write_manifest
 from tpt_runtime.core.configs import FinalizeConfig
 from tpt_runtime.core.status import FinalizeSummary
 from tpt_runtime.finalize.gather import fetch_inputs, gather
+from tpt_runtime.finalize.publishing import publish_best
 from tpt_runtime.finalize.retention import keep_models
 from tpt_runtime.report.card import card
 from tpt_runtime.report.page import page
@@ -19,7 +20,7 @@ CARD = "MODEL_CARD.md"
 
 
 def finalize(config: FinalizeConfig, context: Context) -> FinalizeSummary:
-    """Carry out `config`: write the report, then apply retention."""
+    """Carry out `config`: write the report, apply retention, publish the best model."""
     final = Path(config.root) / config.path
     manifest = context.storage.manifest(final)
     if manifest is not None and manifest.digest == config.digest:
@@ -29,11 +30,14 @@ def finalize(config: FinalizeConfig, context: Context) -> FinalizeSummary:
     fetch_inputs(config, context.storage)
     context.phase("report")
     folder = begin_folder(final, config.attempt)
-    write_report(gather(config), folder)
+    record = gather(config)
+    write_report(record, folder)
     context.check()
     context.phase("retention")
     kept, removed = keep_models(config, context)
-    summary = FinalizeSummary(digest=config.digest, kept=kept, removed=removed, seconds=context.finish_phases())
+    published = publish_best(config, record, context)
+    seconds = context.finish_phases()
+    summary = FinalizeSummary(digest=config.digest, kept=kept, removed=removed, published=published, seconds=seconds)
     written = write_manifest(folder, config.digest, summary=summary.full_wire())
     return FinalizeSummary.from_wire(context.storage.publish(folder, final, written).summary)
 
