@@ -130,8 +130,8 @@ class TestReport:
     def test_it_can_be_made_at_any_time(self, tpt: Tpt, write_run: Write, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         tpt("run", write_run(maxRounds=1))
         written: list[Any] = []
-        monkeypatch.setattr("tpt_runtime.finalize.gather.gather", lambda config: config)
-        monkeypatch.setattr("tpt_runtime.finalize.step.write_report", lambda record, folder: written.append((record, folder)))
+        monkeypatch.setattr("tpt_viewer.artifacts.gather", lambda config: config)
+        monkeypatch.setattr("tpt_viewer.artifacts.write_report", lambda record, folder: written.append((record, folder)))
         result = tpt("report", "runs/small")
         assert result.exit_code == 0
         assert "30.0% [10.0%, 90.0%]" in result.stdout
@@ -141,6 +141,6 @@ class TestReport:
         assert config.seconds.keys() == {0, 1}
 
     def test_a_folder_without_a_run_is_named(self, tpt: Tpt, here: Path) -> None:
-        result = tpt("report", "nothing")
+        result = tpt("report", "runs/nothing")
         assert result.exit_code == 64
-        assert "nothing: no run was begun here" in result.stderr
+        assert "runs/nothing: no run was begun here" in result.stderr

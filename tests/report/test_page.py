@@ -48,7 +48,7 @@ def test_what_a_model_wrote_stays_text() -> None:
     nasty = record(changed_set="eval", gained=[change], lost=[change], traces=[trace], settings={"a": NASTY})
     text = page(nasty.model_copy(update={"run": NASTY}), "")
     assert "<img" not in text
-    assert text.count("</script>") == 3
+    assert text.count("</script>") == 5
 
 
 def test_the_page_says_how_many_questions_there_are_and_what_was_left_out() -> None:
@@ -57,6 +57,17 @@ def test_the_page_says_how_many_questions_there_are_and_what_was_left_out() -> N
     assert "<p>Questions: train 7,099, validation 374. Left out, or worth a look: train too long 3, train overlapping 1" in text
     assert "validation in eval 2.</p>" in text
     assert "Questions:" not in page(record(), "")
+
+
+def test_the_page_says_what_the_traces_are_a_sample_of() -> None:
+    traces = [
+        Trace(round=number, set="train", question="q", reference="1", solution="#### 1", verdict="correct", id="a", right=1, of=2)
+        for number in (1, 2)
+    ]
+    text = page(record(traces=traces, traces_from={"validation": 40, "train": 1200}), "")
+    assert "A sample: 2 traces of 1,240 (validation 40, train 1,200), some of each round, set and verdict" in text
+    assert "Questions with traces of several rounds: 1." in text
+    assert "Traces to read" not in page(record(), "")
 
 
 def test_every_plot_has_its_data() -> None:

@@ -88,6 +88,17 @@ def test_of_everything_that_tests_ask_the_packages_are_known():
     assert set(packages.UNPACKED) == set(TEST_TOOLS)
 
 
+def test_a_browser_is_installed_for_tests_by_root_only(machine):
+    *_, stage = lines(machine(root=True), DEV, current=True, tests=True)
+    install, fresh, without = stage
+    assert install == "sh -c apt-get install --yes --no-install-recommends chromium chromium-driver"
+    assert fresh == "sh -c apt-get update && apt-get install --yes --no-install-recommends chromium chromium-driver"
+    assert without.startswith("echo")
+    there = frozenset({*TEST_TOOLS, "chromium", "chromedriver"})
+    assert lines(machine(root=True, tools=there), DEV, current=True, tests=True) == []
+    assert lines(machine(root=True), DEV, current=True) == []
+
+
 def test_no_command_ever_asks_for_more_rights(machine):
     everything = lines(machine(libnuma=False, compiler=False), LOCAL)
     assert not any("sudo" in line or "apt-get" in line for stage in everything for line in stage)

@@ -18,7 +18,7 @@ from tpt_runtime.core.verifier import Verifier
 from tpt_runtime.prune import grading
 from tpt_runtime.prune.evaluation import HELD_OUT_EXAMPLES
 from tpt_runtime.prune.figures import difficulty
-from tpt_runtime.prune.reading import PER_VERDICT
+from tpt_runtime.prune.reading import FOLLOWED, PER_VERDICT
 from tpt_runtime.prune.step import prune
 from tpt_runtime.step.context import Context
 from tpt_runtime.verify.pool import MAX_WORKERS, GradingPool
@@ -188,6 +188,24 @@ def test_what_the_cap_takes_out_is_told_everywhere(commands: CommandsOf, context
     assert not list(folder.glob(".*")), "what was only needed on the way is gone"
 
 
+def test_the_same_questions_are_kept_to_be_read_in_every_round(commands: CommandsOf, context: Context) -> None:
+    built = commands(pruning={"minExamples": 1}, sampling={"samplesPerPrompt": 3})
+    root = Path(built.prepare(1).root)
+    names = [f"p{n:03d}" for n in range(4 * PER_VERDICT)]
+    prompts(root, built, "train", dict.fromkeys(names, "1"))
+    seen = []
+    for number in (1, 2):
+        folder = root / built.paths.sample_dir(number)
+        samples(folder, built.paths.sample(number), "train", {key: ["#### 0", "#### 1", "#### 2"] for key in names})
+        prune(built.prune(number, 1, evaluate=False, compare=None), context)
+        traces = rows(root / built.paths.prune_dir(number) / "traces.jsonl")
+        assert len({(trace["id"], trace["sample"]) for trace in traces}) == len(traces), "none is there twice"
+        first_two = [{trace["id"] for trace in traces if trace["sample"] == index} for index in (0, 1)]
+        seen.append(first_two[0] & first_two[1])
+    assert len(seen[0] & seen[1]) >= FOLLOWED
+    assert len(seen[0] & seen[1]) < len(names) / 4, "they are a few"
+
+
 def test_a_few_traces_of_every_verdict_are_drawn_for_reading(commands: CommandsOf, context: Context) -> None:
     built = commands(pruning={"minExamples": 1}, sampling={"samplesPerPrompt": 2})
     root = Path(built.prepare(1).root)
@@ -198,7 +216,7 @@ def test_a_few_traces_of_every_verdict_are_drawn_for_reading(commands: CommandsO
     traces = rows(root / built.paths.prune_dir(1) / "traces.jsonl")
     for verdict in ("correct", "wrong"):
         drawn = [trace["id"] for trace in traces if trace["verdict"] == verdict]
-        assert len(drawn) == PER_VERDICT
+        assert PER_VERDICT <= len(drawn) <= PER_VERDICT + FOLLOWED
         assert drawn not in (names[:PER_VERDICT], names[-PER_VERDICT:]), "by lot, not the first ones"
     assert {tuple(trace["correctOf"]) for trace in traces} == {(1, 2)}
 

@@ -1,6 +1,7 @@
 """Collects what a report shows from a run's artifacts; one that was not made is left out, a broken one is an error."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ from tpt_runtime.core.status import Metric, PruneSummary, TrainSummary
 from tpt_runtime.finalize.changes import changes
 from tpt_runtime.report.record import RoundRecord, RunRecord, Trace
 
-TRACES_SHOWN = 8
-"""Traces of each set and verdict that the page shows; more lie in the rounds' traces.jsonl."""
+TRACES_SHOWN = 12
+"""Traces of each round, set and verdict that the page shows at most; more lie in the rounds' traces.jsonl."""
+QUESTIONS_FOLLOWED = 24
+"""Questions whose traces of all rounds are shown."""
+MOST_TRACES = 2000
+"""Of a page, so that it stays one that a browser opens at once: of many rounds fewer are shown of each."""
 
 
 def fetch_inputs(config: FinalizeConfig, storage: Storage) -> None:
@@ -52,7 +57,7 @@ def gather(config: FinalizeConfig) -> RunRecord:
         best_round=config.best_round,
         prompts=_prompts(root, config.rounds[0]["model"]),
         settings=fixed_settings(spec),
-        traces=_traces(root, config.rounds),
+        **_traces(root, config.rounds),
     )
     return record.model_copy(update=changes(root, config) if config.best_round else {})
 
@@ -93,20 +98,50 @@ def _summary(root: Path, folder: str | None) -> dict[str, Any] | None:
     return manifest.summary if manifest else None
 
 
-def _traces(root: Path, rounds: list[dict[str, str]]) -> list[Trace]:
+def _traces(root: Path, rounds: list[dict[str, str]]) -> dict[str, Any]:
+    """Return the fields of `RunRecord` about traces: some of what the rounds have kept to be read, and all of a few questions."""
+    found = [trace for number, folders in enumerate(rounds) for trace in _round_traces(root, number, folders)]
+    followed = _followed(found)
     shown: dict[tuple[int, str, str], list[Trace]] = {}
-    for number, folders in enumerate(rounds):
-        for kind in ("grade", "prune"):
-            folder = root / folders[kind] if kind in folders else None
-            if folder is None or read_manifest(folder) is None:
-                continue
-            for row in read_rows(folder / layout.TRACES):
-                found = shown.setdefault((number, row["set"], row["verdict"]), [])
-                if len(found) < TRACES_SHOWN:
-                    found.append(_trace(number, row))
-    return [trace for found in shown.values() for trace in found]
+    for trace in found:
+        if (trace.set, trace.id) not in followed:
+            shown.setdefault((trace.round, trace.set, trace.verdict), []).append(trace)
+    chosen = [trace for trace in found if (trace.set, trace.id) in followed]
+    each = min(TRACES_SHOWN, max(1, (MOST_TRACES - len(chosen)) // max(1, len(shown))))
+    chosen += [trace for traces in shown.values() for trace in traces[:each]]
+    counts = [(row["set"], len(row["grades"])) for folders in rounds for row in _grades(root, folders)]
+    totals: dict[str, int] = {}
+    for data_set, count in counts:
+        totals[data_set] = totals.get(data_set, 0) + count
+    return {"traces": chosen[:MOST_TRACES], "traces_from": totals}
 
 
-def _trace(number: int, row: dict[str, Any]) -> Trace:
-    fields = ("set", "question", "reference", "solution", "verdict", "kept")
-    return Trace(round=number, **{name: row[name] for name in fields if name in row})
+def _followed(found: list[Trace]) -> set[tuple[str, str]]:
+    """Return the questions, by set and id, that several rounds have traces of: those seen most often, as many as are shown."""
+    rounds: dict[tuple[str, str], set[int]] = {}
+    for trace in found:
+        rounds.setdefault((trace.set, trace.id), set()).add(trace.round)
+    often = sorted((key for key, seen in rounds.items() if len(seen) > 1), key=lambda key: (-len(rounds[key]), key))
+    return set(often[:QUESTIONS_FOLLOWED])
+
+
+def _folders(root: Path, folders: dict[str, str]) -> list[Path]:
+    """Return the folders of a round that hold grades, those that are complete."""
+    named = [root / folders[kind] for kind in ("grade", "prune") if kind in folders]
+    return [folder for folder in named if read_manifest(folder) is not None]
+
+
+def _grades(root: Path, folders: dict[str, str]) -> Iterator[dict[str, Any]]:
+    for folder in _folders(root, folders):
+        yield from read_rows(folder / layout.GRADES)
+
+
+def _round_traces(root: Path, number: int, folders: dict[str, str]) -> Iterator[Trace]:
+    for folder in _folders(root, folders):
+        for row in read_rows(folder / layout.TRACES):
+            fields = {name: row[name] for name in _TRACE_FIELDS if name in row}
+            right, of = row["correctOf"]
+            yield Trace(round=number, right=right, of=of, **fields)
+
+
+_TRACE_FIELDS = ("id", "set", "sample", "question", "reference", "solution", "verdict", "kept", "answer")

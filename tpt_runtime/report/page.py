@@ -6,10 +6,14 @@ Everything that a model wrote is escaped: a trace is data, never markup.
 import json
 from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 
 from tpt_runtime.core.layout import SETS
 from tpt_runtime.report.charts import COLUMNS, charts, round_cells
-from tpt_runtime.report.record import Change, RunRecord, Trace
+from tpt_runtime.report.record import Change, RunRecord
+
+READER = Path(__file__).with_name("traces.js")
+"""Lists the traces, filtered as the reader likes."""
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #212529 }
@@ -19,6 +23,8 @@ tr.best td { font-weight: 600; background: #ebfbee }
 figure { display: inline-block; margin: 1rem 2rem 1rem 0; vertical-align: top }
 figcaption { font-weight: 600 } pre { white-space: pre-wrap; background: #f8f9fa; padding: .5rem; margin: .3rem 0 }
 details { margin: .4rem 0 } .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem } .muted { color: #868e96 }
+.filters label { margin-right: 1rem } .filters select, .filters input, button { font: inherit }
+.followed table { margin: .5rem 0 } .followed:not(:empty) { border-left: 3px solid #228be6; padding-left: 1rem }
 """
 
 DRAW = """
@@ -40,7 +46,8 @@ def page(record: RunRecord, javascript: str) -> str:
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(record.run)}</title>'
         f"<style>{STYLE}</style></head><body>\n{body}\n"
         f'<script id="specs" type="application/json">{_inert(specs)}</script>\n'
-        f"<script>{javascript}</script>\n<script>{DRAW}</script>\n</body></html>\n"
+        f'<script id="traces" type="application/json">{_inert([trace.full_wire() for trace in record.traces])}</script>\n'
+        f"<script>{javascript}</script>\n<script>{DRAW}</script>\n<script>{READER.read_text('utf-8')}</script>\n</body></html>\n"
     )
 
 
@@ -105,18 +112,20 @@ def _change(change: Change) -> str:
 
 
 def _traces(record: RunRecord) -> str:
+    """Return the place where the page's script lists the traces, and what they are a sample of."""
     if not record.traces:
         return ""
-    return "<h2>Traces to read</h2>" + "".join(map(_trace, record.traces))
-
-
-def _trace(trace: Trace) -> str:
-    kept = f", {escape(trace.kept)}" if trace.kept else ""
-    return (
-        f"<details><summary>round {trace.round}, {escape(trace.set)}, <b>{escape(trace.verdict)}</b>{kept}: "
-        f"{escape(trace.question[:120])}</summary><p>{escape(trace.question)}<br>"
-        f"<span class=muted>reference: {escape(trace.reference)}</span></p><pre>{escape(trace.solution)}</pre></details>"
+    counts = record.traces_from
+    of = f" of {sum(counts.values()):,} ({', '.join(f'{name} {count:,}' for name, count in counts.items())})" if counts else ""
+    rounds = {(trace.set, trace.id): set[int]() for trace in record.traces}
+    for trace in record.traces:
+        rounds[trace.set, trace.id].add(trace.round)
+    several = sum(len(seen) > 1 for seen in rounds.values())
+    told = (
+        f"A sample: {len(record.traces):,} traces{of}, some of each round, set and verdict, chosen by lot. "
+        f"Questions with traces of several rounds: {several:,}. The rounds' folders have more traces, in traces.jsonl."
     )
+    return f"<h2>Traces to read</h2><p class=muted>{escape(told)}</p><div id=reader></div>"
 
 
 def _settings(record: RunRecord) -> str:

@@ -54,6 +54,17 @@ class Trace(Model):
     solution: str
     verdict: str
     kept: str | None = None
+    """`kept`, or why it was not trained on; of training questions only."""
+    id: str = ""
+    """Of the question: the same in every round."""
+    sample: int = 0
+    """Index among the samples of the question."""
+    answer: str | None = None
+    """The answer as the verifier read it."""
+    right: int = 0
+    """How many of the question's samples are right in this round."""
+    of: int = 0
+    """Of how many."""
 
 
 class RunRecord(Model):
@@ -77,6 +88,8 @@ class RunRecord(Model):
     """How many questions gained more than they lost, of all; the lists above show the largest."""
     lost_count: int = 0
     traces: list[Trace] = []
-    """A few samples of every verdict."""
+    """A few samples of every verdict, and of questions that are followed over the rounds."""
+    traces_from: dict[str, int] = {}
+    """How many samples there are of each set, that the traces were chosen from."""
     settings: dict[str, object] = Field(default={})
     """The spec, without defaults."""

@@ -46,7 +46,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     known = sorted(profiles.PROFILES)
     text = "local: no GPU; gpu: NVIDIA GPUs; dev: linters and fast tests only; e2e: dev and a node (default: local or gpu)"
     parser.add_argument("--profile", choices=known, help=text)
-    parser.add_argument("--tests", action="store_true", help="also unpack what tests use if it is there: Prometheus, Redis")
+    parser.add_argument(
+        "--tests", action="store_true", help="also get what tests use if it is there: Prometheus, Redis, and Chromium as root"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the commands and run none of them")
     return parser.parse_args(arguments)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 SUPPORTED_PYTHONS = ((3, 11), (3, 14))
 """The first and the last Python that TPT and its engine have wheels for."""
 
-TOOLS = ("buildah", "containerd", "debootstrap", "ip", "iptables", "nft", "prometheus", "runc")
+TOOLS = ("buildah", "chromedriver", "chromium", "containerd", "debootstrap", "ip", "iptables", "nft", "prometheus", "runc")
 """Programs that a profile may need."""
 CNI = "bridge of CNI"
 """Another of them, by the name it has here: the plugin of container networks, which is on no PATH."""

