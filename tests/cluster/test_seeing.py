@@ -72,6 +72,21 @@ def test_kubectl_follows_a_run_to_its_end(cluster, kubectl):
     assert any("prepare started" in line for line in told), "its Events are told"
 
 
+def test_kubectl_describe_says_why_of_every_condition_and_what_has_happened(cluster):
+    cluster.operator()
+    cluster.kubelet(lambda pod, before: None if label(pod, "step") == "train" else DONE)
+    cluster.create(maxRounds=1)
+    cluster.wait(lambda run: run.get("status", {}).get("step") == "train" and condition(run, "Running")["status"] == "True")
+    command = [cluster.plane.programs / "kubectl", "--kubeconfig", cluster.plane.kubeconfig, "-n", cluster.namespace]
+    done = subprocess.run([*command, "describe", "sir", "example"], capture_output=True, text=True, timeout=60, check=True)
+    messages = [line.partition(":")[2].strip() for line in done.stdout.splitlines() if line.strip().startswith("Message:")]
+    assert len(messages) == 5
+    assert all(messages), "every condition says why"
+    events = done.stdout.partition("\nEvents:\n")[2]
+    assert "Round 1: kept 10 of 40 samples (model 0: validation pass@1 20.0 %)" in events
+    assert "round 1: train started" in events
+
+
 def test_kubectl_ends_with_1_where_the_run_has_failed(cluster, kubectl):
     program, environment = kubectl
     cluster.create()

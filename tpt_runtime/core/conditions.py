@@ -139,7 +139,7 @@ def _running(standing: Standing) -> State:
 
 def _suspended(standing: Standing) -> State:
     if not standing.suspended:
-        return "False", Reason.NOT_SUSPENDED, ""
+        return "False", Reason.NOT_SUSPENDED, "spec.suspend is false"
     if standing.over is not None:
         return "True", Reason.SUSPENDED, "spec.suspend is true; the run is over anyway"
     return "True", Reason.SUSPENDED, f"spec.suspend is true; once it is false, the run goes on with {standing.key}"
