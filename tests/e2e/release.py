@@ -32,9 +32,10 @@ def pods(cluster: Cluster, namespace: str) -> list[Json]:
 
 
 def uninstall(cluster: Cluster, namespace: str) -> None:
-    """Uninstall the release, and wait until its pods are gone too."""
-    gone = ("--wait", "--cascade", "foreground")
-    cluster.run("helm", "uninstall", NAME, "--namespace", namespace, *gone, seconds=SECONDS)
+    """Uninstall the release, and wait until its Deployment and its pods are gone: helm may end before."""
+    cluster.run("helm", "uninstall", NAME, "--namespace", namespace, "--cascade", "foreground", seconds=SECONDS)
+    gone = ("--for=delete", f"deployment/{NAME}", f"--timeout={SECONDS:.0f}s")
+    cluster.kubectl("wait", *gone, "--namespace", namespace, seconds=SECONDS + 10)
 
 
 def revisions(cluster: Cluster, namespace: str) -> list[Json]:
