@@ -115,10 +115,10 @@ REFUSED = READING | WRITING | NETWORK | PROCESSES | SIGNALS | PRIVILEGES
 
 LEFT_OUT = (
     *("write into the standard library", "set an attribute of a file", "make an unnamed file"),
-    "make shared memory that outlives it",
+    *("make shared memory that outlives it", "find a token in the environment", "read the memory of its parent"),
 )
 HARMLESS = (
-    *(name for name in READING if name != "find a token in the environment"),
+    *(name for name in READING if name not in LEFT_OUT),
     *(name for name in WRITING if name not in LEFT_OUT),
     *(name for name in NETWORK if name not in ("fetch a page", "resolve a name", "open a netlink socket")),
     *("fork", "start a program", "start a shell", "spawn", "become another program", "fork by a system call"),

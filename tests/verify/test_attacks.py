@@ -17,7 +17,8 @@ from tpt_runtime.core.verifier import Code as Settings
 from tpt_runtime.verify import trial
 from tpt_runtime.verify.code import Code
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's own")
+HERE = (sys.platform, os.uname().machine)
+pytestmark = pytest.mark.skipif(HERE != ("linux", "x86_64"), reason="some attacks are system calls by their numbers on x86-64")
 
 SQUARE = json.dumps([{"input": "7\n", "output": "49\n"}])
 CALLED = json.dumps(["assert abs(square(7) - 49) < 1e-6 or square(7) == 49", "assert square(7) == 49"])
