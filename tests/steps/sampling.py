@@ -13,8 +13,8 @@ from tpt_runtime.sample.engine import EngineSettings, Generated, Request, Result
 
 BEGIN, END, PAD, TURN = 0, 1, 2, 3
 SPECIAL = ["<s>", "</s>", "<pad>", "<|im_end|>"]
-HINT = 329
-"""The last token of a prompt that has the answer in it."""
+HINT = 330
+"""The last token of a prompt that has the answer in it: one that no other prompt has, nor the tokenizer."""
 CONTEXT = 96
 EVALUATED = "eeeeeeeeeeeeeeee"
 TRAINED = "aaaaaaaaaaaaaaaa"
@@ -71,7 +71,7 @@ def write_prompts(root: Path, name: str, count: int) -> None:
     lot = Random(name)
     rows: list[dict[str, Any]] = []
     for number in range(count):
-        ids = [BEGIN, *(lot.randrange(4, HINT) for _ in range(lot.randint(3, 30)))]
+        ids = [BEGIN, *(lot.randrange(4, 330) for _ in range(lot.randint(3, 30)))]
         rows.append({"id": f"{name}-{number:03d}", "question": "?", "prompt": "?", "promptIds": ids, "reference": "1"})
         if number % 2 == 0:
             rows[-1]["hintedIds"] = [*ids, HINT]
