@@ -132,7 +132,7 @@ def described(run: Seen, now: datetime) -> str:
     if any(entry.metrics or entry.examples for entry in status.rounds):
         lines += ["", round_table(status, run.metric)]
     if status.best_model is not None:
-        metric = f", {run.metric} {status.best_metric}" if status.best_metric else ""
+        metric = f", {status.best_metric}" if status.best_metric else ""
         lines += ["", f"best model, round {status.best_round}{metric}: {status.best_model}"]
     return "\n".join(lines)
 

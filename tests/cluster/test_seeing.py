@@ -68,7 +68,7 @@ def test_kubectl_follows_a_run_to_its_end(cluster, kubectl):
         last = watching.stdout.read()
     assert watching.returncode == 0, told
     assert "MaxRoundsReached: all 1 rounds are done" in last
-    assert "best model, round 1, pass@1" in last
+    assert "best model, round 1, pass@1 30.0 %: round-001/" in last
     assert any("prepare started" in line for line in told), "its Events are told"
 
 

@@ -40,7 +40,7 @@ def sampling(**progress: Any) -> Seen:
         "bestRound": 0,
     }
     running = condition("Running", "True", "StepRunning")
-    return run(**state, bestMetric="25.0 %", bestModel="prepare-0/model", conditions=[running], progress=progress or None)
+    return run(**state, bestMetric="pass@1 25.0 %", bestModel="prepare-0/model", conditions=[running], progress=progress or None)
 
 
 def test_a_step_in_progress_has_a_bar() -> None:
@@ -101,13 +101,13 @@ def test_an_end_under_an_earlier_spec_is_none() -> None:
 def test_runs_are_listed_one_a_line() -> None:
     end = [condition("Complete", "True", "GoalReached")]
     last = {"step": "finalize", "progress": {"completed": 1, "total": 1}}
-    complete = run("done", phase="Complete", round="4/4", bestMetric="80.0 %", conditions=end, **last)
+    complete = run("done", phase="Complete", round="4/4", bestMetric="pass@1 80.0 %", conditions=end, **last)
     lines = listing([sampling(completed=300, total=1200), complete, run("new")], NOW).splitlines()
     assert lines == [
-        "NAME   PHASE     ROUND  STEP    PROGRESS   BEST    AGE",
-        "small  Running   1/4    sample  300/1,200  25.0 %  3h",
-        "done   Complete  4/4    -       -          80.0 %  3h",
-        "new    Pending   -      -       -          -       3h",
+        "NAME   PHASE     ROUND  STEP    PROGRESS   BEST           AGE",
+        "small  Running   1/4    sample  300/1,200  pass@1 25.0 %  3h",
+        "done   Complete  4/4    -       -          pass@1 80.0 %  3h",
+        "new    Pending   -      -       -          -              3h",
     ]
     assert listing([run("new")], NOW, namespaces=True).splitlines()[1].split()[:3] == ["team", "new", "Pending"]
 
