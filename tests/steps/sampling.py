@@ -71,7 +71,7 @@ def write_prompts(root: Path, name: str, count: int) -> None:
     lot = Random(name)
     rows: list[dict[str, Any]] = []
     for number in range(count):
-        ids = [BEGIN, *(lot.randrange(4, 330) for _ in range(lot.randint(3, 30)))]
+        ids = [BEGIN, *(lot.randrange(4, 329) for _ in range(lot.randint(3, 30)))]
         rows.append({"id": f"{name}-{number:03d}", "question": "?", "prompt": "?", "promptIds": ids, "reference": "1"})
         if number % 2 == 0:
             rows[-1]["hintedIds"] = [*ids, HINT]

@@ -156,6 +156,13 @@ def test_the_mean_log_probability_is_over_everything_that_was_generated(tokenize
     assert one(tokenizer, plain_ids(tokenizer, "8\n"), ["\n"])["logprob"] == pytest.approx(-1.5)
 
 
+def test_a_log_probability_that_differs_in_its_last_bits_makes_the_same_sample(tokenizer: Any) -> None:
+    endings = Endings(tokenizer, (), STOP_IDS, END)
+    one, other = ([Generated([40, 41, END], "stop", -1.0 + off)] for off in (0.0, 4e-15))
+    assert endings.samples(PROMPT, one) == endings.samples(PROMPT, other)
+    assert endings.samples(PROMPT, one) != endings.samples(PROMPT, [Generated([40, 41, END], "stop", -1.00001)])
+
+
 def test_samples_are_numbered_in_order(tokenizer: Any) -> None:
     made = Endings(tokenizer, (), STOP_IDS, END).samples(
         PROMPT, [Generated([9, END], "stop", -1.0), Generated([8], "length", -1.0)]

@@ -42,7 +42,7 @@ class Sample(TypedDict):
     finish: Literal["stop", "length"]
     """length: it reached maxTokens, and is graded as truncated."""
     logprob: float
-    """Mean log-probability of the generated tokens, in nats."""
+    """Mean log-probability of the generated tokens, in nats, to six decimals."""
     hinted: NotRequired[Literal[True]]
     """Drawn with the answer in the prompt; such samples come last."""
 
