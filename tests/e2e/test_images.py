@@ -53,6 +53,8 @@ OF_ROLE = {
     for step in ("prepare", "prune", "finalize"):
         code, text = said("-m", f"tpt_runtime.{step}", "{}")
         assert 64 <= code <= 78 and "Traceback" not in text, text
+    walls = subprocess.run(["tpt", "sandbox"], capture_output=True, text=True)  # generated programs are contained here too
+    assert walls.returncode == 0 and "BROKEN" not in walls.stdout and "held" in walls.stdout, walls.stdout + walls.stderr
     """,
     "trainer": """
     import trl
