@@ -19,8 +19,8 @@ from tpt_runtime.sample.engine import Generated
 CONTEXT_IDS = 8
 """Ids of the prompt that a sample is decoded with: some tokenizers drop the space in front of a text's first word."""
 LOGPROB_DECIMALS = 6
-"""Of the mean log-probability. Its last bits differ with the prompts that a batch has, and so between a sampling that went through
-and one that was ended and gone on with; samples are to be the same, byte for byte."""
+"""Of the mean log-probability. Its last bits differ with the prompts that a batch has, and so between a sampling that went
+through and one that was ended and gone on with; samples are to be the same, byte for byte."""
 RETRIES = 8
 """How many tokens before the cut are given up, one by one, until the tail can be tokenized so that the text comes out again."""
 ANCHOR = "\n"
