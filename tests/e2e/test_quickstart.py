@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from tests.chart.dashboard import metrics, queries
 from tests.cluster.kube import EVENTS
 from tests.e2e import release
 from tests.e2e.cluster import Cluster
@@ -14,6 +15,9 @@ from tpt_runtime.core.status import StepName
 
 pytestmark = pytest.mark.e2e
 SCRAPED_SECONDS = 30.0
+PANEL_SECONDS = 300.0
+OF_PODS = {f"tpt_step_{name}" for name in ("completed", "total", "samples", "tokens", "tokens_per_second", "loss")}
+"""What pods of steps serve themselves; only the operator is scraped here."""
 
 
 def steps(ended: Ended):
@@ -75,6 +79,13 @@ def test_prometheus_status_and_artifacts_agree(quickstart: Ended, cluster: Clust
 def test_prometheus_saw_the_run_end(quickstart: Ended, server: Prometheus):
     (value,) = server.query('tpt_run_status{run="quickstart", phase="Complete"}').values()
     assert value == 1
+
+
+def test_no_panel_of_the_dashboard_about_runs_or_the_operator_is_empty(quickstart: Ended, server: Prometheus):
+    now = time.time()
+    asked = [query for query in queries() if not metrics(query.expression) & OF_PODS]
+    assert len(asked) > 15
+    assert [query for query in asked if not server.over_time(query.expression, now - PANEL_SECONDS, now)] == []
 
 
 def test_a_person_is_told_the_story(quickstart: Ended, cluster: Cluster):
