@@ -73,7 +73,7 @@ def test_a_deleted_run_takes_along_all_that_was_made_for_it(cluster):
     cluster.operator()
     cluster.kubelet(lambda pod, before: None if label(pod, "step") == "train" else DONE)
     cluster.create(maxRounds=1, training={"nodes": 2})
-    cluster.wait(lambda run: run.get("status", {}).get("step") == "train" and condition(run, "Running")["status"] == "True")
+    cluster.wait_for_job("train")
     services = f"/api/v1/namespaces/{cluster.namespace}/services"
     policies = f"/apis/networking.k8s.io/v1/namespaces/{cluster.namespace}/networkpolicies"
     assert len(cluster.kube.items(services)) == len(cluster.kube.items(policies)) == 1

@@ -12,7 +12,8 @@ from tpt_runtime.artifacts.yaml import read_resources
 from tpt_runtime.core.errors import InvalidResource
 from tpt_runtime.core.resource import parse_run
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "examples"
+EXAMPLES = [*sorted(FOLDER.glob("*.yaml")), *sorted((FOLDER / "methods").glob("*.yaml"))]
 SEQUENCE = [
     *(("prepare", 0), ("sample", 1), ("prune", 1), ("train", 1), ("sample", 2), ("prune", 2), ("train", 2)),
     *(("evaluate", 2), ("grade", 2), ("finalize", 2)),
