@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,9 @@ from benchmarks.fleet.kube import Json, Kube
 
 NAMESPACE: Final = "fleet"
 NODES: Final = 10
+CROWDED: Final = ("others", "pods-of-others")
+"""Namespaces of others: one for their Jobs and one for their pods, since the Job controller compares every pod that belongs to no
+Job with all Jobs of its namespace."""
 PROGRAM_SECONDS: Final = 120.0
 ROOMY: Final = {"GOGC": "800"}
 """For the control plane alone, on both sides: it collects its garbage seldom, or that takes a third of what two cores can do."""
@@ -99,8 +103,10 @@ async def _has_items(kube: Kube, path: str) -> bool:
 
 async def crowd(kube: Kube, count: int, seconds: float) -> None:
     """Put `count` Jobs and as many pods of somebody else into the cluster."""
-    await kube.post("/api/v1/namespaces", {"metadata": {"name": "others"}})
-    await until(lambda: _has_items(kube, "/api/v1/namespaces/others/serviceaccounts"), "the namespace has its account")
+    for name in CROWDED:
+        await kube.post("/api/v1/namespaces", {"metadata": {"name": name}})
+        accounts = f"/api/v1/namespaces/{name}/serviceaccounts"
+        await until(partial(_has_items, kube, accounts), "the namespace has its account")
     begun = time.monotonic()
     async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
         for first in range(24):
@@ -110,8 +116,8 @@ async def crowd(kube: Kube, count: int, seconds: float) -> None:
 
 async def _foreigners(kube: Kube, numbers: range) -> None:
     for number in numbers:
-        await kube.post("/apis/batch/v1/namespaces/others/jobs", _foreign_job(number))
-        await kube.post("/api/v1/namespaces/others/pods", _foreign_pod(number))
+        await kube.post(f"/apis/batch/v1/namespaces/{CROWDED[0]}/jobs", _foreign_job(number))
+        await kube.post(f"/api/v1/namespaces/{CROWDED[1]}/pods", _foreign_pod(number))
 
 
 def _template() -> Json:
